@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: ISC
+# make              build for config.mk
+# make demo         install what is missing, build, show the whole thing at work
+# make check        lint, unit tests, system tests
+# make bench fuzz   figures; 60 s of fuzzing a parser
+include config.mk
+
+ifeq ($(STATIC),1)
+LIBC_CC = $(MUSLCC)
+LIBC_CFLAGS = -idirafter /usr/include -idirafter /usr/include/$(shell $(HOSTCC) -print-multiarch)
+LIBC_LDFLAGS = -static
+else
+LIBC_CC = $(CC)
+LIBC_CFLAGS = -D_FORTIFY_SOURCE=2
+LIBC_LDFLAGS = -pie
+endif
+
+WARN = -Wall -Wextra -Werror -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes
+CPPFLAGS += -D_GNU_SOURCE -Ilib -I. -I$(O)/gen -DBACKEND_$(BACKEND) \
+	-DBINDIR='"$(BINDIR)"' -DLIBDIR='"$(LIBDIR)"'
+CFLAGS += -std=c11 $(OPT) $(WARN) -fstack-protector-strong -fPIE -ffunction-sections -fdata-sections
+LDFLAGS += -Wl,-z,relro,-z,now,--gc-sections,--as-needed
+
+# Each room says in files.mk: PROGS, SRC_<prog>, and if needed LIBS_<prog>, HOST_PROGS (dynamic, glibc).
+ROOMS = lib policy rpc qrexecd agent chand vmstart s6
+PROGS =
+HOST_PROGS =
+SCRIPTS =
+MANPAGES =
+include $(foreach r,$(ROOMS),$(r)/files.mk)
+
+all: $(PROGS:%=$(O)/bin/%) $(HOST_PROGS:%=$(O)/bin/%)
+
+LIBOBJ = $(LIB_SRC:%.c=$(O)/obj/%.o)
+$(O)/lib.a: $(LIBOBJ)
+	@rm -f $@ && ar rcs $@ $^
+
+$(O)/obj/%.o: %.c config.mk Makefile | gen
+	@mkdir -p $(@D)
+	$(LIBC_CC) $(CPPFLAGS) $(LIBC_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(O)/hobj/%.o: %.c config.mk Makefile | gen
+	@mkdir -p $(@D)
+	$(HOSTCC) $(CPPFLAGS) -D_FORTIFY_SOURCE=2 $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# The system-call filters are made on the building machine and embedded (lib/filter-gen.c).
+FILTERS = $(wildcard $(ROOMS:%=%/*.filter))
+GEN = $(foreach f,$(FILTERS),$(O)/gen/$(basename $(notdir $(f))).filter.h)
+gen: $(GEN)
+$(O)/filter-gen: lib/filter-gen.c
+	@mkdir -p $(@D)
+	$(HOSTCC) -D_GNU_SOURCE -std=c11 -O1 $(WARN) -o $@ $< -lseccomp
+define FILTER_RULE
+$(O)/gen/$(basename $(notdir $(1))).filter.h: $(1) $(O)/filter-gen
+	@mkdir -p $$(@D)
+	$(O)/filter-gen $$< > $$@.tmp && mv $$@.tmp $$@
+endef
+$(foreach f,$(FILTERS),$(eval $(call FILTER_RULE,$(f))))
+
+define PROG_RULE
+$(O)/bin/$(1): $$(SRC_$(1):%.c=$(O)/obj/%.o) $(O)/lib.a
+	@mkdir -p $$(@D)
+	$(LIBC_CC) $(LDFLAGS) $(LIBC_LDFLAGS) -o $$@ $$^ $$(LIBS_$(1))
+endef
+$(foreach p,$(PROGS),$(eval $(call PROG_RULE,$(p))))
+
+define HOST_RULE
+$(O)/bin/$(1): $$(SRC_$(1):%.c=$(O)/hobj/%.o) $(LIB_SRC:%.c=$(O)/hobj/%.o)
+	@mkdir -p $$(@D)
+	$(HOSTCC) $(LDFLAGS) -pie -o $$@ $$^ $$(LIBS_$(1))
+endef
+$(foreach p,$(HOST_PROGS),$(eval $(call HOST_RULE,$(p))))
+
+include test/test.mk
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)
+clean:
+	rm -rf build
+
+.PHONY: all gen clean install

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The second of a daemon's three steps: uid, capabilities, no_new_privs, a private mount namespace
+ * that holds only the listed paths, Landlock over the same list, a system-call filter.
+ *
+ * As root everything applies. By hand without root the uid stays and the mount namespace comes with a
+ * user namespace of its own; where the kernel refuses that, a line says so and the rest still applies.
+ * Anything else that fails ends the program: there is no half a sandbox and no switch.
+ */
+#ifndef SANDBOX_H
+#define SANDBOX_H
+
+#include <linux/filter.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum {
+	SB_READ = 1,	 /* a file, or a directory with all below it */
+	SB_WRITE = 2,	 /* also create, rename and remove below it */
+	SB_SOCKET = 4,	 /* sockets in this directory, or this one, may be connected to */
+	SB_MAYBE = 8,	 /* skipped when it does not exist */
+};
+
+struct sandbox_path {
+	const char *path; /* absolute; it keeps its name inside */
+	int flags;
+};
+
+#define SANDBOX_KEEP_UID ((uid_t)-1)
+
+struct sandbox {
+	uid_t uid; /* also the gid; SANDBOX_KEEP_UID: stay who we are (by hand) */
+	const gid_t *groups;
+	size_t ngroups;
+	const struct sandbox_path *paths;
+	size_t npaths;
+	const struct sock_filter *filter; /* from X.filter by filter-gen: X_filter[], X_filter_len */
+	size_t nfilter;
+	uint64_t nofile; /* RLIMIT_NOFILE; 0 leaves it */
+};
+
+void sandbox_enter(const struct sandbox *sb);
+
+/* Drops uid, groups and capabilities only: for a program that is about to exec (a Dom0 service). */
+void drop_to(uid_t uid, gid_t gid, const gid_t *groups, size_t ngroups);
+
+#endif

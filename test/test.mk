@@ -1,0 +1,49 @@
+# The tests. Unit tests are test/unit/t-*.c (cmocka), each with the room objects that it links besides
+# lib; system tests are test/system/*.t, run by prove inside a house (test/house); fuzz targets are
+# test/fuzz/f-*.c (libFuzzer).
+
+UNIT_SRC_t-example =
+
+FUZZ_SRC_f-example =
+
+UNIT = $(patsubst test/unit/%.c,%,$(wildcard test/unit/t-*.c))
+FUZZ = $(patsubst test/fuzz/%.c,%,$(wildcard test/fuzz/f-*.c))
+TESTBIN = $(O)/test
+FUZZCC = clang
+FUZZ_SECONDS = 60
+ASAN = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+# Test code is ours too, but is no part of what has to be trusted: fewer warnings.
+TESTWARN = -Wall -Wextra -Werror -Wno-unused-parameter
+
+# Objects for tests: glibc, ASan and UBSan.
+$(O)/aobj/%.o: %.c config.mk Makefile | gen
+	@mkdir -p $(@D)
+	$(HOSTCC) $(CPPFLAGS) -std=c11 -O1 -g $(ASAN) $(TESTWARN) -MMD -MP -c -o $@ $<
+$(O)/fobj/%.o: %.c config.mk Makefile | gen
+	@mkdir -p $(@D)
+	$(FUZZCC) $(CPPFLAGS) -std=c11 -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -MMD -MP -c -o $@ $<
+
+define UNIT_RULE
+$(TESTBIN)/$(1): $(O)/aobj/test/unit/$(1).o $$(UNIT_SRC_$(1):%.c=$(O)/aobj/%.o) $(LIB_SRC:%.c=$(O)/aobj/%.o)
+	@mkdir -p $$(@D)
+	$(HOSTCC) $(ASAN) -o $$@ $$^ -lcmocka
+endef
+$(foreach t,$(UNIT),$(eval $(call UNIT_RULE,$(t))))
+define FUZZ_RULE
+$(O)/fuzz/$(1): $(O)/fobj/test/fuzz/$(1).o $$(FUZZ_SRC_$(1):%.c=$(O)/fobj/%.o) $(LIB_SRC:%.c=$(O)/fobj/%.o)
+	@mkdir -p $$(@D)
+	$(FUZZCC) -fsanitize=fuzzer,address,undefined -o $$@ $$^
+endef
+$(foreach t,$(FUZZ),$(eval $(call FUZZ_RULE,$(t))))
+
+check-unit: $(UNIT:%=$(TESTBIN)/%)
+	@CMOCKA_MESSAGE_OUTPUT=TAP TOP=$(CURDIR) prove --exec '' $(UNIT:%=$(TESTBIN)/%)
+
+fuzz-build: $(FUZZ:%=$(O)/fuzz/%)
+fuzz: fuzz-build
+	@for f in $(FUZZ); do mkdir -p $(O)/corpus/$$f; echo "== $$f"; \
+		$(O)/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -timeout=10 -rss_limit_mb=2048 \
+		-artifact_prefix=$(O)/fuzz/$$f- $(O)/corpus/$$f $(wildcard test/fuzz/seed/$$f) 2>$(O)/fuzz/$$f.log || { tail -40 $(O)/fuzz/$$f.log; exit 1; }; \
+		grep -E 'number_of_executed_units|Done' $(O)/fuzz/$$f.log | head -2; done
+
+.PHONY: check-unit fuzz fuzz-build

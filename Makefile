@@ -21,11 +21,18 @@ CPPFLAGS += -D_GNU_SOURCE -Ilib -I. -I$(O)/gen -DBACKEND_$(BACKEND) \
 CFLAGS += -std=c11 $(OPT) $(WARN) -fstack-protector-strong -fPIE -ffunction-sections -fdata-sections
 LDFLAGS += -Wl,-z,relro,-z,now,--gc-sections,--as-needed
 
-# Each room says in files.mk: PROGS, SRC_<prog>, and if needed LIBS_<prog>, HOST_PROGS (dynamic, glibc).
+# Each room says in its files.mk:
+#   PROGS SRC_<prog> LIBS_<prog>   programs; HOST_PROGS: the dynamic ones (libX11)
+#   USER_PROGS                     those that go to BINDIR; all others go to LIBDIR
+#   LINKS                          NEW_PATH:PROG, names that scripts know
+#   INSTALL_FILES                  SOURCE:DESTINATION[:MODE]
+#   MANPAGES                       ROOM/PAGE.SECTION
 ROOMS = lib policy rpc qrexecd agent chand vmstart s6
 PROGS =
 HOST_PROGS =
-SCRIPTS =
+USER_PROGS =
+LINKS =
+INSTALL_FILES =
 MANPAGES =
 include $(foreach r,$(ROOMS),$(r)/files.mk)
 
@@ -70,6 +77,11 @@ $(O)/bin/$(1): $$(SRC_$(1):%.c=$(O)/hobj/%.o) $(LIB_SRC:%.c=$(O)/hobj/%.o)
 	$(HOSTCC) $(LDFLAGS) -pie -o $$@ $$^ $$(LIBS_$(1))
 endef
 $(foreach p,$(HOST_PROGS),$(eval $(call HOST_RULE,$(p))))
+
+install: all
+	@D='$(DESTDIR)' BINDIR='$(BINDIR)' LIBDIR='$(LIBDIR)' MANDIR='$(MANDIR)' OUT='$(O)/bin' \
+	USER_PROGS='$(USER_PROGS)' PROGS='$(PROGS) $(HOST_PROGS)' LINKS='$(LINKS)' \
+	FILES='$(INSTALL_FILES)' MANPAGES='$(MANPAGES)' sh ./install.sh
 
 include test/test.mk
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: ISC
 # What is built and where it goes. Edit, or override on the command line.
 
 # local: qubes are Linux namespaces on this machine.  xen: the product (not yet).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: ISC
 # The tests. Unit tests are test/unit/t-*.c (cmocka), each with the room objects that it links besides
 # lib; system tests are test/system/*.t, run by prove inside a house (test/house); fuzz targets are
 # test/fuzz/f-*.c (libFuzzer).
@@ -47,3 +48,23 @@ fuzz: fuzz-build
 		grep -E 'number_of_executed_units|Done' $(O)/fuzz/$$f.log | head -2; done
 
 .PHONY: check-unit fuzz fuzz-build
+
+deps-build:
+	@sh ./deps.sh build
+deps-check:
+	@sh ./deps.sh check
+# A second make, so that what deps installed is found when the Makefile is read.
+demo: deps-build
+	@$(MAKE) -s all
+	@test/house -u test/demo
+check: deps-check
+	@$(MAKE) -s all check-build
+	@$(MAKE) -s lint check-unit check-system
+check-build: all $(UNIT:%=$(TESTBIN)/%) $(TEST_PROGS)
+lint: gen
+	@O=$(O) sh test/lint.sh
+SYSTEM = $(wildcard test/system/*.t)
+check-system: all $(TEST_PROGS)
+	@O=$(O) TOP=$(CURDIR) prove $(SYSTEM)
+
+.PHONY: deps-build deps-check demo check check-build lint check-system bench

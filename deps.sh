@@ -1,0 +1,35 @@
+#!/bin/sh
+# SPDX-License-Identifier: ISC
+# Installs what is missing, by Debian package name: deps.sh [build|check]
+set -eu
+
+build='gcc libc6-dev make musl-tools linux-libc-dev libseccomp-dev libx11-dev s6 execline util-linux'
+check="$build git libcmocka-dev perl python3 clang libclang-rt-14-dev clang-format clang-tidy cppcheck
+	mandoc valgrind xvfb xdotool x11-utils binutils procps"
+case ${1-build} in
+build) want=$build ;;
+check) want=$check ;;
+*) echo 'usage: deps.sh [build|check]' >&2; exit 100 ;;
+esac
+
+missing=
+for p in $want; do
+	case $(dpkg-query -W -f '${Status}' "$p" 2>/dev/null) in
+	*' installed') ;;
+	*) missing="$missing $p" ;;
+	esac
+done
+[ -n "$missing" ] || exit 0
+command -v apt-get >/dev/null || { echo "deps.sh: please install:$missing" >&2; exit 111; }
+sudo=
+if [ "$(id -u)" != 0 ]; then
+	command -v sudo >/dev/null || { echo "deps.sh: not root and no sudo; please install:$missing" >&2; exit 111; }
+	sudo=sudo
+fi
+echo "installing:$missing"
+export DEBIAN_FRONTEND=noninteractive
+# shellcheck disable=SC2086
+$sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null 2>&1 || {
+	$sudo apt-get update -qq
+	$sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
+}

@@ -1,0 +1,53 @@
+#!/bin/sh
+# SPDX-License-Identifier: ISC
+# lint.sh: form, static analysis and the limits on size. Prints what is wrong; exit 1 if anything is.
+set -eu
+cd "$(dirname "$0")/.."
+O=${O-build/local}
+bad=0
+no() { echo "lint: $*"; bad=1; }
+
+c=$(git ls-files '*.c' '*.h')
+own=$(git ls-files '*.c' | grep -v '^test/')
+
+# shellcheck disable=SC2086
+clang-format --dry-run -Werror $c || no 'clang-format -i the files above'
+
+for f in $(git ls-files | grep -Ev '^(LICENSE|README|test/cases/|test/fuzz/seed/|\.gitignore)'); do
+	case $f in *.json) continue ;; esac
+	head -n 3 "$f" | grep -q 'SPDX-License-Identifier: ISC' || no "$f: no SPDX line"
+done
+
+# Functions that have no place here.
+# shellcheck disable=SC2086
+grep -nE '\b(system|popen|strcpy|strcat|sprintf|vsprintf|gets|usleep|sleep|alloca)[[:space:]]*\(' $own /dev/null &&
+	no 'calls that are not used here'
+
+# Sizes: a file 600 lines, a function 100 (clang-tidy), a room 3,000, lib 2,000.
+for f in $own; do
+	n=$(wc -l <"$f")
+	[ "$n" -le 600 ] || no "$f: $n lines"
+done
+for r in lib policy rpc qrexecd agent chand vmstart; do
+	# shellcheck disable=SC2046
+	n=$(cat $(git ls-files "$r/*.c" "$r/*.h") | wc -l)
+	limit=3000
+	[ "$r" = lib ] && limit=2000
+	[ "$n" -le $limit ] || no "$r: $n lines of C, limit $limit"
+done
+
+for m in $(git ls-files '*.[1-8]'); do
+	mandoc -Tlint -W warning "$m" || no "$m"
+done
+
+cppflags="-D_GNU_SOURCE -Ilib -I. -I$O/gen -DBACKEND_local -DBINDIR=\"/usr/bin\" -DLIBDIR=\"/usr/lib/qubes\""
+# shellcheck disable=SC2086
+cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+	--suppress=missingIncludeSystem -D_GNU_SOURCE -Ilib -I. "-I$O/gen" -DBACKEND_local \
+	'-DBINDIR="/usr/bin"' '-DLIBDIR="/usr/lib/qubes"' -j 2 $own || no cppcheck
+# shellcheck disable=SC2086
+echo $own | tr ' ' '\n' | xargs -P 2 -n 8 sh -c 'clang-tidy --quiet "$@" -- -std=c11 '"$(printf '%s' "$cppflags" | sed 's/"/\\"/g')"' 2>/dev/null' clang-tidy ||
+	no clang-tidy
+
+[ $bad = 0 ] && echo 'lint: clean'
+exit $bad

@@ -68,3 +68,13 @@ check-system: all $(TEST_PROGS)
 	@O=$(O) TOP=$(CURDIR) prove $(SYSTEM)
 
 .PHONY: deps-build deps-check demo check check-build lint check-system bench
+
+BENCH = $(patsubst test/bench/%.c,$(O)/bench/%,$(wildcard test/bench/*.c))
+$(O)/bench/%: $(O)/obj/test/bench/%.o $(O)/lib.a
+	@mkdir -p $(@D)
+	$(LIBC_CC) $(LDFLAGS) $(LIBC_LDFLAGS) -o $@ $^
+bench: deps-check
+	@$(MAKE) -s all bench-build
+	@test/house -u test/bench/run
+bench-build: $(BENCH)
+.PHONY: bench-build

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * vchan.h over Unix stream sockets: the local backend, and the socket backend of stock programs
+ * (spec/qrexec 2 "vchan backends"). A waiting client watches the directory. A stock server binds
+ * first and listens later, which no watch shows: a name that is there but refuses is tried again
+ * by a timer, 1 ms at first, then slower.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "loop.h"
+#include "sock.h"
+#include "vchan.h"
+
+#define DEFAULT_DIR "/var/run/vchan"
+#define SENDBUF (1 << 20) /* the kernel counts its own overhead and cuts this to its limit */
+#define IO_MAX ((size_t)1 << 24)
+#define RETRY_FAST_MS 50
+#define RETRY_SLOW_MS 1000
+#define RETRY_FAST_TIMES 100
+#define TEMP_NAME_ROOM 24 /* what sock_listen may append */
+
+struct vchan {
+	enum vchan_role role;
+	enum vchan_state state;
+	bool drained; /* CLOSED and empty: nothing will ever come */
+	int fd;	      /* the listener, the stream, or -1 */
+	/* A waiting client: an epoll over the directory's watch and the timer. */
+	int wait_fd, watch_fd, timer_fd;
+	unsigned tries;
+	/* By name. */
+	int dir_fd; /* of a directory too deep for a socket address, or -1 */
+	ino_t ino;  /* of the name that the server made; 0: there is none to remove */
+	char path[PATH_MAX];
+};
+
+static void
+shut(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static struct vchan *
+new_end(enum vchan_role role)
+{
+	struct vchan *v = calloc(1, sizeof *v);
+	if (!v)
+		return NULL;
+	v->role = role;
+	v->fd = v->wait_fd = v->watch_fd = v->timer_fd = v->dir_fd = -1;
+	return v;
+}
+
+static void
+end_waiting(struct vchan *v)
+{
+	shut(&v->wait_fd);
+	shut(&v->watch_fd);
+	shut(&v->timer_fd);
+	shut(&v->dir_fd);
+}
+
+static void
+opened(struct vchan *v, int fd)
+{
+	const int size = SENDBUF;
+
+	v->fd = fd;
+	v->state = VCHAN_OPEN;
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+	end_waiting(v);
+}
+
+/* Another server may have taken the name since: it keeps it. */
+static void
+remove_name(struct vchan *v)
+{
+	struct stat st;
+
+	if (v->ino && lstat(v->path, &st) == 0 && st.st_ino == v->ino)
+		unlink(v->path);
+	v->ino = 0;
+}
+
+static bool
+make_path(struct vchan *v, const char *dir, const char *name)
+{
+	int n;
+
+	if (strlen(dir) + 1 + strlen(name) + TEMP_NAME_ROOM <
+	    sizeof((struct sockaddr_un *)0)->sun_path) {
+		n = snprintf(v->path, sizeof v->path, "%s/%s", dir, name);
+		return n > 0 && (size_t)n < sizeof v->path;
+	}
+	v->dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (v->dir_fd < 0)
+		return false;
+	n = snprintf(v->path, sizeof v->path, "/proc/self/fd/%d/%s", v->dir_fd, name);
+	return n > 0 && (size_t)n < sizeof v->path;
+}
+
+static bool
+serve(struct vchan *v)
+{
+	struct stat st;
+
+	v->fd = sock_listen(v->path, 0666);
+	if (v->fd < 0)
+		return false;
+	if (lstat(v->path, &st) == 0)
+		v->ino = st.st_ino;
+	return true;
+}
+
+static void
+retry_after(struct vchan *v, unsigned ms)
+{
+	const struct itimerspec t = {
+	    .it_value = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}};
+
+	timerfd_settime(v->timer_fd, 0, &t, NULL);
+}
+
+/* No name: the watch will tell. Anything else (refused, backlog full, mode not set yet): the timer.
+ */
+static void
+try_connect(struct vchan *v)
+{
+	const int fd = sock_connect(v->path);
+	unsigned ms = RETRY_FAST_MS;
+
+	if (fd >= 0) {
+		opened(v, fd);
+		return;
+	}
+	if (errno == ENOENT && v->watch_fd >= 0) {
+		v->tries = 0;
+		return;
+	}
+	if (v->tries < 6)
+		ms = 1u << v->tries;
+	else if (v->tries > RETRY_FAST_TIMES)
+		ms = RETRY_SLOW_MS;
+	v->tries++;
+	retry_after(v, ms);
+}
+
+static bool
+wait_add(struct vchan *v, int fd)
+{
+	struct epoll_event e = {.events = EPOLLIN};
+	return epoll_ctl(v->wait_fd, EPOLL_CTL_ADD, fd, &e) == 0;
+}
+
+/* Where the number of watches is used up, the timer alone has to do. */
+static void
+watch(struct vchan *v, const char *dir)
+{
+	v->watch_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (v->watch_fd < 0)
+		return;
+	if (inotify_add_watch(v->watch_fd, dir, IN_CREATE | IN_MOVED_TO | IN_ATTRIB) < 0 ||
+	    !wait_add(v, v->watch_fd))
+		shut(&v->watch_fd);
+}
+
+static bool
+call(struct vchan *v, const char *dir)
+{
+	const int fd = sock_connect(v->path);
+
+	if (fd >= 0) {
+		opened(v, fd);
+		return true;
+	}
+	v->wait_fd = epoll_create1(EPOLL_CLOEXEC);
+	v->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (v->wait_fd < 0 || v->timer_fd < 0 || !wait_add(v, v->timer_fd))
+		return false;
+	watch(v, dir);
+	try_connect(v); /* the server may have come before the watch */
+	return true;
+}
+
+struct vchan *
+vchan_open(enum vchan_role role, const char *dir, uint32_t self, uint32_t peer, uint32_t port)
+{
+	struct vchan *v = new_end(role);
+	const bool server = role == VCHAN_SERVER;
+	char name[64];
+	int err;
+
+	if (!v)
+		return NULL;
+	if (!dir)
+		dir = getenv("VCHAN_SOCKET_DIR");
+	if (!dir)
+		dir = DEFAULT_DIR;
+	snprintf(name, sizeof name, "vchan.%u.%u.%u.sock", server ? self : peer,
+	    server ? peer : self, port);
+	if (make_path(v, dir, name) && (server ? serve(v) : call(v, dir)))
+		return v;
+	err = errno;
+	vchan_close(v);
+	errno = err;
+	return NULL;
+}
+
+uint32_t
+vchan_self(void)
+{
+	const char *s = getenv("VCHAN_DOMAIN");
+	return s ? (uint32_t)strtoul(s, NULL, 10) : 0;
+}
+
+struct vchan *
+vchan_take(enum vchan_role role, const int *fds, size_t nfds)
+{
+	struct vchan *v = nfds == 1 ? new_end(role) : NULL;
+
+	if (nfds != 1)
+		errno = EINVAL;
+	for (size_t i = 0; !v && i < nfds; i++)
+		close(fds[i]);
+	if (!v)
+		return NULL;
+	fd_nonblock(fds[0], true);
+	if (role == VCHAN_CLIENT)
+		opened(v, fds[0]);
+	else
+		v->fd = fds[0];
+	return v;
+}
+
+enum vchan_state
+vchan_state(const struct vchan *v)
+{
+	return v->state;
+}
+
+void
+vchan_poll(const struct vchan *v, short want, struct pollfd *p)
+{
+	*p = (struct pollfd){.fd = v->fd, .events = want};
+	if (v->state == VCHAN_WAITING) {
+		p->events = POLLIN;
+		p->fd = v->role == VCHAN_SERVER ? v->fd : v->wait_fd;
+	} else if (v->state == VCHAN_CLOSED && (v->drained || !(want & POLLIN))) {
+		p->fd = -1; /* it would report the hang-up for ever */
+	}
+}
+
+static void
+accept_one(struct vchan *v)
+{
+	const int fd = sock_accept(v->fd);
+
+	if (fd < 0)
+		return;
+	remove_name(v);
+	shut(&v->fd);
+	opened(v, fd);
+}
+
+/* Takes what made the wait_fd ready, whichever it was, and looks again. */
+static void
+wait_turn(struct vchan *v)
+{
+	char events[4096] __attribute__((aligned(8)));
+	uint64_t fired;
+	const bool seen = v->watch_fd >= 0 && read(v->watch_fd, events, sizeof events) > 0;
+	const bool late = read(v->timer_fd, &fired, sizeof fired) == sizeof fired;
+
+	if (seen)
+		v->tries = 0;
+	if (seen || late)
+		try_connect(v);
+}
+
+void
+vchan_turn(struct vchan *v)
+{
+	struct pollfd p = {.fd = v->fd};
+
+	if (v->state == VCHAN_WAITING && v->role == VCHAN_SERVER)
+		accept_one(v);
+	else if (v->state == VCHAN_WAITING)
+		wait_turn(v);
+	else if (v->state == VCHAN_OPEN && poll(&p, 1, 0) == 1)
+		v->state = VCHAN_CLOSED;
+}
+
+bool
+vchan_wait(struct vchan *v, int ms, int cancel_fd)
+{
+	const uint64_t end = now_ms() + (uint64_t)(ms > 0 ? ms : 0);
+	struct pollfd p[2];
+
+	while (v->state == VCHAN_WAITING) {
+		const uint64_t now = now_ms();
+		const int left = ms < 0 ? -1 : now < end ? (int)(end - now) : 0;
+		vchan_poll(v, POLLIN, &p[0]);
+		p[1] = (struct pollfd){.fd = cancel_fd, .events = POLLIN};
+		const int n = poll(p, 2, left);
+		if (n > 0 && p[0].revents)
+			vchan_turn(v);
+		if ((n > 0 && p[1].revents) || (n == 0 && left == 0))
+			break;
+	}
+	return v->state != VCHAN_WAITING;
+}
+
+static ssize_t
+ended(struct vchan *v)
+{
+	v->state = VCHAN_CLOSED;
+	return -1;
+}
+
+/* The kernel hands out what has arrived before it says that the peer has gone or reset. */
+ssize_t
+vchan_read(struct vchan *v, void *p, size_t n)
+{
+	ssize_t got;
+
+	if (v->drained)
+		return -1;
+	if (n == 0 || v->state == VCHAN_WAITING)
+		return 0;
+	got = read(v->fd, p, n < IO_MAX ? n : IO_MAX);
+	if (got > 0)
+		return got;
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	v->drained = true;
+	return ended(v);
+}
+
+ssize_t
+vchan_writev(struct vchan *v, const struct iovec *iov, int n)
+{
+	/* A type that both libcs' msg_iovlen can hold. */
+	const uint16_t parts = (uint16_t)(n < 0 ? 0 : n < IOV_MAX ? n : IOV_MAX);
+	const struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = parts};
+	ssize_t put;
+
+	if (v->state != VCHAN_OPEN)
+		return v->state == VCHAN_WAITING ? 0 : -1;
+	put = sendmsg(v->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (put >= 0)
+		return put;
+	if (errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM)
+		return 0;
+	return ended(v);
+}
+
+ssize_t
+vchan_write(struct vchan *v, const void *p, size_t n)
+{
+	const struct iovec iov = {
+	    .iov_base = (void *)(uintptr_t)p, .iov_len = n < IO_MAX ? n : IO_MAX};
+	return vchan_writev(v, &iov, 1);
+}
+
+void
+vchan_close(struct vchan *v)
+{
+	if (!v)
+		return;
+	remove_name(v);
+	end_waiting(v);
+	shut(&v->fd);
+	free(v);
+}

@@ -51,5 +51,7 @@ size_t buf_room(const struct buf *b);
 ssize_t buf_read_fd(struct buf *b, int fd, size_t most);
 /* write(2) what is queued. 0 all gone or would block (look at len), -1 error. Never raises SIGPIPE on sockets. */
 int buf_write_fd(struct buf *b, int fd);
+/* The whole of a file, which must leave room for a byte more. false: errno, EFBIG if it is too long. */
+bool buf_read_file(struct buf *b, int dirfd, const char *name);
 
 #endif

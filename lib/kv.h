@@ -28,7 +28,7 @@ size_t kv_whole(const void *p, size_t n);
 const char *kv_parse(struct kv *kv, const void *untrusted, size_t n);
 const char *kv_get(const struct kv *kv, const char *key); /* NULL if absent */
 bool kv_only(const struct kv *kv, const char *const *keys, size_t n); /* no key but these */
-/* Adds "key=val\n"; false if it does not fit or val holds a newline or NUL. */
+/* Adds "key=val\n"; false if it does not fit or val holds a newline or a byte that is not ASCII. */
 bool kv_put(struct buf *b, const char *key, const char *val);
 
 /*
@@ -36,5 +36,7 @@ bool kv_put(struct buf *b, const char *key, const char *val);
  * parsed into out. NULL, or what went wrong. fd_out, if not NULL, takes one passed descriptor or -1.
  */
 const char *kv_call(const char *sock, const void *req, size_t n, int ms, struct kv *out, int *fd_out);
+/* The same over a connected socket, which stays open. ms -1: for ever. */
+const char *kv_ask(int s, const void *req, size_t n, int ms, struct kv *out, int *fd_out);
 
 #endif

@@ -10,6 +10,8 @@
 /* Bound under a temporary name, listening, then renamed: the name never shows a socket that refuses. */
 int sock_listen(const char *path, mode_t mode); /* -1, errno */
 int sock_connect(const char *path);	      /* -1, errno; never waits */
+/* For commands: waits at most ms (-1: for ever) while the listener's queue is full. */
+int sock_connect_wait(const char *path, int ms);
 int sock_accept(int fd);		      /* -1, errno */
 bool sock_peer(int fd, uid_t *uid, pid_t *pid);
 bool sock_peer_in_group(int fd, gid_t gid); /* primary or supplementary */

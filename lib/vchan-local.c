@@ -6,17 +6,14 @@
  * by a timer, 1 ms at first, then slower.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "loop.h"
@@ -29,7 +26,6 @@
 #define RETRY_FAST_MS 50
 #define RETRY_SLOW_MS 1000
 #define RETRY_FAST_TIMES 100
-#define TEMP_NAME_ROOM 24 /* what sock_listen may append */
 
 struct vchan {
 	enum vchan_role role;
@@ -40,8 +36,7 @@ struct vchan {
 	int wait_fd, watch_fd, timer_fd;
 	unsigned tries;
 	/* By name. */
-	int dir_fd; /* of a directory too deep for a socket address, or -1 */
-	ino_t ino;  /* of the name that the server made; 0: there is none to remove */
+	ino_t ino; /* of the name that the server made; 0: there is none to remove */
 	char path[PATH_MAX];
 };
 
@@ -60,7 +55,7 @@ new_end(enum vchan_role role)
 	if (!v)
 		return NULL;
 	v->role = role;
-	v->fd = v->wait_fd = v->watch_fd = v->timer_fd = v->dir_fd = -1;
+	v->fd = v->wait_fd = v->watch_fd = v->timer_fd = -1;
 	return v;
 }
 
@@ -70,7 +65,6 @@ end_waiting(struct vchan *v)
 	shut(&v->wait_fd);
 	shut(&v->watch_fd);
 	shut(&v->timer_fd);
-	shut(&v->dir_fd);
 }
 
 static void
@@ -93,23 +87,6 @@ remove_name(struct vchan *v)
 	if (v->ino && lstat(v->path, &st) == 0 && st.st_ino == v->ino)
 		unlink(v->path);
 	v->ino = 0;
-}
-
-static bool
-make_path(struct vchan *v, const char *dir, const char *name)
-{
-	int n;
-
-	if (strlen(dir) + 1 + strlen(name) + TEMP_NAME_ROOM <
-	    sizeof((struct sockaddr_un *)0)->sun_path) {
-		n = snprintf(v->path, sizeof v->path, "%s/%s", dir, name);
-		return n > 0 && (size_t)n < sizeof v->path;
-	}
-	v->dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (v->dir_fd < 0)
-		return false;
-	n = snprintf(v->path, sizeof v->path, "/proc/self/fd/%d/%s", v->dir_fd, name);
-	return n > 0 && (size_t)n < sizeof v->path;
 }
 
 static bool
@@ -200,8 +177,7 @@ vchan_open(enum vchan_role role, const char *dir, uint32_t self, uint32_t peer, 
 {
 	struct vchan *v = new_end(role);
 	const bool server = role == VCHAN_SERVER;
-	char name[64];
-	int err;
+	int err, n;
 
 	if (!v)
 		return NULL;
@@ -209,9 +185,10 @@ vchan_open(enum vchan_role role, const char *dir, uint32_t self, uint32_t peer, 
 		dir = getenv("VCHAN_SOCKET_DIR");
 	if (!dir)
 		dir = DEFAULT_DIR;
-	snprintf(name, sizeof name, "vchan.%u.%u.%u.sock", server ? self : peer,
+	n = snprintf(v->path, sizeof v->path, "%s/vchan.%u.%u.%u.sock", dir, server ? self : peer,
 	    server ? peer : self, port);
-	if (make_path(v, dir, name) && (server ? serve(v) : call(v, dir)))
+	errno = ENAMETOOLONG;
+	if (n > 0 && (size_t)n < sizeof v->path && (server ? serve(v) : call(v, dir)))
 		return v;
 	err = errno;
 	vchan_close(v);

@@ -1,1 +1,3 @@
-# programs of this room
+# SPDX-License-Identifier: ISC
+# The data channel and services: no programs, linked by agent/ and qrexecd/.
+RPC_SRC = rpc/relay.c rpc/service.c rpc/lookup.c rpc/config.c

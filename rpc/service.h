@@ -19,6 +19,7 @@ struct svc_cmd {
 	char *full;	       /* SERVICE[+ARG] */
 	const char *arg;       /* into full, after the '+'; NULL if there is none */
 	char source[64];
+	bool words_ok;	       /* two or four words: programs are started with no others (svc_lookup: 125) */
 	char type[16], what[64]; /* only commands to Dom0: name|keyword and the target asked for */
 	const char *shell;
 	char *mem;

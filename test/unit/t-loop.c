@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: ISC */
+#include "tap.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "loop.h"
+
+static char order[64];
+
+static void
+note(struct loop *l, int fd, short revents, void *arg)
+{
+	const char *s = arg;
+
+	(void)fd;
+	(void)revents;
+	strncat(order, s, sizeof(order) - strlen(order) - 1);
+	if (*s == '!')
+		loop_stop(l, 7);
+}
+
+static void
+timers_in_order(void **state)
+{
+	struct loop *l = loop_new();
+	uint32_t gone;
+
+	order[0] = '\0';
+	loop_after(l, 30, note, "!");
+	loop_after(l, 5, note, "b");
+	gone = loop_after(l, 6, note, "x");
+	loop_after(l, 5, note, "c");
+	loop_after(l, 0, note, "a");
+	loop_cancel(l, gone);
+	loop_cancel(l, gone);
+	loop_cancel(l, 0);
+	assert_int_equal(loop_run(l), 7);
+	assert_string_equal(order, "abc!");
+	loop_free(l);
+}
+
+static int rounds;
+
+static void
+again(struct loop *l, int fd, short revents, void *arg)
+{
+	if (++rounds < 50)
+		assert_true(loop_after(l, 0, again, arg) > 0);
+	else
+		loop_stop(l, 0);
+}
+
+static void
+readable(struct loop *l, int fd, short revents, void *arg)
+{
+	++*(int *)arg;
+}
+
+static void
+timer_without_delay_starves_nobody(void **state)
+{
+	struct loop *l = loop_new();
+	int p[2], seen = 0;
+
+	rounds = 0;
+	assert_int_equal(pipe(p), 0);
+	assert_int_equal(write(p[1], "x", 1), 1);
+	assert_true(loop_add(l, p[0], POLLIN, readable, &seen));
+	loop_after(l, 0, again, NULL);
+	assert_int_equal(loop_run(l), 0);
+	assert_true(seen >= 49);
+	loop_free(l);
+	close(p[0]);
+	close(p[1]);
+}
+
+/*
+ * Of two readable ends the first callback closes both, opens new pairs under the same numbers and
+ * watches them: the new ones have nothing to read and must not be told so.
+ */
+struct swap {
+	int a[2], b[2], told, stale;
+};
+
+static void
+on_new(struct loop *l, int fd, short revents, void *arg)
+{
+	((struct swap *)arg)->stale++;
+}
+
+static void
+on_old(struct loop *l, int fd, short revents, void *arg)
+{
+	struct swap *s = arg;
+	int fresh[2], one = fd, other = fd == s->a[0] ? s->b[0] : s->a[0];
+
+	s->told++;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fresh), 0);
+	loop_del(l, one);
+	loop_del(l, other);
+	dup2(fresh[0], one); /* closes and takes the number */
+	dup2(fresh[1], other);
+	assert_true(loop_add(l, one, POLLIN, on_new, s));
+	assert_true(loop_add(l, other, POLLIN, on_new, s));
+	close(fresh[0]);
+	close(fresh[1]);
+	loop_after(l, 10, note, "!");
+}
+
+static void
+reused_number_gets_no_stale_event(void **state)
+{
+	struct loop *l = loop_new();
+	struct swap s = {.told = 0};
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, s.a), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, s.b), 0);
+	assert_int_equal(write(s.a[1], "x", 1), 1);
+	assert_int_equal(write(s.b[1], "x", 1), 1);
+	assert_true(loop_add(l, s.a[0], POLLIN, on_old, &s));
+	assert_true(loop_add(l, s.b[0], POLLIN, on_old, &s));
+	assert_int_equal(loop_run(l), 7);
+	assert_int_equal(s.told, 1);
+	assert_int_equal(s.stale, 0);
+	loop_free(l);
+	for (int i = 0; i < 2; i++) {
+		close(s.a[i]);
+		close(s.b[i]);
+	}
+}
+
+static int other_fd;
+
+static void
+switch_off(struct loop *l, int fd, short revents, void *arg)
+{
+	++*(int *)arg;
+	loop_set(l, fd, 0);
+	loop_set(l, other_fd == fd ? fd : other_fd, 0);
+	loop_after(l, 10, note, "!");
+}
+
+static void
+event_switched_off_is_not_told(void **state)
+{
+	struct loop *l = loop_new();
+	int p[2], told = 0;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, p), 0);
+	assert_true(loop_add(l, p[0], POLLOUT, switch_off, &told));
+	assert_true(loop_add(l, p[1], POLLOUT, switch_off, &told));
+	other_fd = p[1];
+	assert_int_equal(loop_run(l), 7);
+	assert_int_equal(told, 1);
+	assert_false(loop_add(l, -1, POLLIN, note, NULL));
+	loop_del(l, -1);
+	loop_del(l, 100000);
+	loop_set(l, 100000, 0);
+	loop_free(l);
+	close(p[0]);
+	close(p[1]);
+}
+
+static int left;
+
+static void
+one_of_many(struct loop *l, int fd, short revents, void *arg)
+{
+	int pair = *(int *)arg;
+
+	loop_del(l, fd);
+	close(fd);
+	close(pair);
+	if (--left == 0)
+		loop_stop(l, 3);
+}
+
+static void
+many_descriptors(void **state)
+{
+	enum { N = 1200 };
+	struct rlimit r = {.rlim_cur = 2 * N + 64, .rlim_max = 2 * N + 64};
+	struct loop *l = loop_new();
+	static int ends[N][2];
+
+	if (setrlimit(RLIMIT_NOFILE, &r) < 0)
+		skip();
+	for (int i = 0; i < N; i++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends[i]), 0);
+		assert_true(loop_add(l, ends[i][0], POLLIN, one_of_many, &ends[i][1]));
+		assert_int_equal(write(ends[i][1], "x", 1), 1);
+	}
+	left = N;
+	assert_int_equal(loop_run(l), 3);
+	loop_free(l);
+}
+
+static void
+on_sig(struct loop *l, int sig, short revents, void *arg)
+{
+	*(int *)arg += sig;
+	if (sig == SIGUSR2)
+		loop_stop(l, 0);
+}
+
+static void
+signals(void **state)
+{
+	static const int sigs[] = {SIGUSR1, SIGUSR2};
+	struct loop *l = loop_new();
+	int sum = 0;
+
+	assert_true(loop_signals(l, sigs, 2, on_sig, &sum));
+	kill(getpid(), SIGUSR1);
+	kill(getpid(), SIGUSR2);
+	assert_int_equal(loop_run(l), 0);
+	assert_int_equal(sum, SIGUSR1 + SIGUSR2);
+	loop_stop(l, 5);
+	assert_int_equal(loop_run(l), 5); /* stopped before it ran */
+	assert_true(now_ms() >= loop_now(l));
+	loop_free(l);
+	loop_free(NULL);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(timers_in_order),
+	    cmocka_unit_test(timer_without_delay_starves_nobody),
+	    cmocka_unit_test(reused_number_gets_no_stale_event),
+	    cmocka_unit_test(event_switched_off_is_not_told),
+	    cmocka_unit_test(many_descriptors),
+	    cmocka_unit_test(signals),
+	};
+
+	return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
+}

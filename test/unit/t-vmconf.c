@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: ISC */
+#include "tap.h"
+
+#include "vmconf.h"
+
+static struct vmconf c;
+static struct vmconf_error e;
+
+static void
+file(const char *name, const char *text)
+{
+	put_file(name, text, strlen(text));
+}
+
+static bool
+load(const char *name)
+{
+	int d = open_test_dir();
+	bool ok;
+
+	memset(&e, 0, sizeof(e));
+	ok = vmconf_load(d, name, &c, &e);
+	close(d);
+	return ok;
+}
+
+static void
+built_in_values(void **state)
+{
+	char uuid[UUID_LEN + 1];
+
+	file("defaults", "");
+	file("work", "");
+	assert_true(load("work"));
+	assert_string_equal(c.name, "work");
+	assert_string_equal(c.type, "AppVM");
+	assert_string_equal(c.label, "red");
+	assert_string_equal(c.default_user, "user");
+	assert_string_equal(c.default_dispvm, "");
+	assert_int_equal(c.qrexec_timeout, 60);
+	assert_int_equal(c.shutdown_timeout, 60);
+	assert_true(uuid_ok(c.uuid) && c.uuid[14] == '8' && strchr("89ab", c.uuid[19]) != NULL);
+	/* the same on every machine and in every version */
+	assert_string_equal(c.uuid, "6c097861-af61-838d-9544-a5f4c8a28d59");
+	strcpy(uuid, c.uuid);
+	file("mail", "");
+	assert_true(load("mail"));
+	assert_string_not_equal(c.uuid, uuid);
+}
+
+static void
+every_key(void **state)
+{
+	file("work",
+	    "# a comment, \xc3\xa4\n\n  label = green # and another\n\ttype=StandaloneVM\ntags = "
+	    "one  two\tthree two\n"
+	    "default_dispvm = dvm\nuuid = ABCDEF01-2345-6789-abcd-ef0123456789\nrelayvm=relay\n"
+	    "transport_rpc=qubesair.SSH\nguivm=\ndefault_user=joe-2\nroot=/srv/a "
+	    "b#c\ntemplate_for_dispvms=1\n"
+	    "autostart=True\ninternal=no\nqrexec_timeout=5\nshutdown_timeout=86400");
+	assert_true(load("work"));
+	assert_string_equal(c.label, "green");
+	assert_string_equal(c.type, "StandaloneVM");
+	assert_int_equal(c.ntags, 3);
+	assert_string_equal(c.tags[2], "three");
+	assert_string_equal(c.default_dispvm, "dvm");
+	assert_string_equal(c.uuid, "abcdef01-2345-6789-abcd-ef0123456789");
+	assert_string_equal(c.relayvm, "relay");
+	assert_string_equal(c.transport_rpc, "qubesair.SSH");
+	assert_string_equal(c.default_user, "joe-2");
+	assert_string_equal(c.root, "/srv/a b#c");
+	assert_true(c.template_for_dispvms && c.autostart && !c.internal);
+	assert_int_equal(c.qrexec_timeout, 5);
+	assert_int_equal(c.shutdown_timeout, 86400);
+}
+
+static void
+inheritance(void **state)
+{
+	file("defaults", "default_dispvm=dvm\ndefault_user=def\nqrexec_timeout=9\n");
+	file("tpl",
+	    "type=TemplateVM\nlabel=black\ntags=t\nautostart=yes\ndefault_user=joe\nroot=/tpl\n"
+	    "default_dispvm=other\nshutdown_timeout=7\n");
+	file("work", "template=tpl\nshutdown_timeout=8\n");
+	assert_true(load("work"));
+	assert_string_equal(c.label, "red"); /* not from the template */
+	assert_int_equal(c.ntags, 0);
+	assert_false(c.autostart);
+	assert_string_equal(c.default_dispvm, "dvm");
+	assert_string_equal(c.default_user, "joe");
+	assert_string_equal(c.root, "/tpl");
+	assert_int_equal(c.qrexec_timeout, 9);
+	assert_int_equal(c.shutdown_timeout, 8);
+	file("alone", "type=StandaloneVM\ntemplate=tpl\n");
+	assert_true(load("alone"));
+	assert_string_equal(c.default_user, "def");
+	file("work", "template=tpl\ndefault_dispvm=\ntags=\n");
+	assert_true(load("work"));
+	assert_string_equal(c.default_dispvm, "");
+}
+
+static void
+disposable_default_is_its_template_QSB_047(void **state)
+{
+	file("defaults", "default_dispvm=online\n");
+	file("tpl", "type=TemplateVM\nroot=/tpl\n");
+	file("offline", "template=tpl\ntemplate_for_dispvms=true\n");
+	file("disp1", "type=DispVM\ntemplate=offline\n");
+	assert_true(load("disp1"));
+	assert_string_equal(c.default_dispvm, "offline");
+	assert_string_equal(c.root, "/tpl");
+	file("disp1", "type=DispVM\ntemplate=offline\ndefault_dispvm=x\n");
+	assert_true(load("disp1"));
+	assert_string_equal(c.default_dispvm, "x");
+}
+
+static void
+templates_that_fail(void **state)
+{
+	file("work", "template=loop\n");
+	file("loop", "template=work\n");
+	assert_false(load("work"));
+	assert_non_null(strstr(e.text, "chain"));
+	file("work", "template=missing\n");
+	assert_false(load("work"));
+	assert_string_equal(e.file, "missing");
+	file("missing", "label=grey\n");
+	assert_false(load("work"));
+	assert_string_equal(e.file, "missing");
+	assert_int_equal(e.line, 1);
+	unlink(in_dir("missing"));
+}
+
+static void
+dom0(void **state)
+{
+	file("defaults", "");
+	assert_true(load("dom0")); /* without a file too */
+	assert_string_equal(c.type, "AdminVM");
+	assert_string_equal(c.uuid, "00000000-0000-0000-0000-000000000000");
+	file("dom0", "tags=t\n");
+	assert_true(load("dom0"));
+	assert_int_equal(c.ntags, 1);
+	file("dom0", "type=AppVM\n");
+	assert_false(load("dom0"));
+	file("work", "type=AdminVM\n");
+	assert_false(load("work"));
+	file("work", "uuid=00000000-0000-0000-0000-000000000000\n");
+	assert_false(load("work"));
+}
+
+static void
+names_of_no_qube(void **state)
+{
+	assert_false(load("absent"));
+	assert_string_equal(e.text, "no such qube");
+	assert_false(load("defaults"));
+	assert_false(load("../etc"));
+	assert_false(load(""));
+}
+
+static void
+bad_lines_say_file_and_line(void **state)
+{
+	static const struct {
+		const char *line, *text;
+	} bad[] = {
+	    {"lable=red", "unknown key lable (label is meant?)"},
+	    {"Template=x", "unknown key Template (template is meant?)"},
+	    {"memory=400", "unknown key memory"},
+	    {"a key \033 longer than any=1", "not text: a NUL or control byte, or no UTF-8"},
+	    {"label", "expected: key = value"},
+	    {"=red", "unknown key "},
+	    {"label=", "label: not red, orange, yellow, green, gray, blue, purple or black"},
+	    {"label=Red", "label: not red, orange, yellow, green, gray, blue, purple or black"},
+	    {"autostart=maybe", "autostart: not true or false"},
+	    {"qrexec_timeout=0", "qrexec_timeout: not a number of seconds from 1 to 86400"},
+	    {"qrexec_timeout=86401", "qrexec_timeout: not a number of seconds from 1 to 86400"},
+	    {"template=@dispvm", "template: not a qube's name"},
+	    {"guivm=x-dm", "guivm: not a qube's name"},
+	    {"uuid=1", "uuid: not a UUID"},
+	    {"tags=a b,c", "tags: a tag may hold A-Z a-z 0-9 _ . - only"},
+	    {"default_user=-x", "default_user: not a user's name"},
+	    {"default_user=a:b", "default_user: not a user's name"},
+	    {"default_user=", "default_user: not a user's name"},
+	    {"root=etc", "root: not an absolute path"},
+	    {"transport_rpc=a+b", "transport_rpc: not a service's name"},
+	    {"relayvm=a\nrelayvm=a", NULL},
+	    {"label=red\r", "not text: a NUL or control byte, or no UTF-8"},
+	    {"# \xc0\xaf", "not text: a NUL or control byte, or no UTF-8"},
+	    {"# \xed\xa0\x80", "not text: a NUL or control byte, or no UTF-8"},
+	    {"# \xf4\x90\x80\x80", "not text: a NUL or control byte, or no UTF-8"},
+	    {"# \xc3", "not text: a NUL or control byte, or no UTF-8"},
+	    {"# \x80", "not text: a NUL or control byte, or no UTF-8"},
+	};
+	char text[256];
+
+	for (size_t i = 0; i < NELEM(bad); i++) {
+		snprintf(text, sizeof(text), "#\n\n%s", bad[i].line);
+		file("work", text);
+		assert_false(load("work"));
+		assert_string_equal(e.file, "work");
+		if (bad[i].text == NULL) {
+			assert_int_equal(e.line, 4);
+			assert_string_equal(e.text, "this key was given before");
+			continue;
+		}
+		assert_int_equal(e.line, 3);
+		assert_string_equal(e.text, bad[i].text);
+	}
+	file("work", "");
+	file("defaults", "label=red\n");
+	assert_false(load("work"));
+	assert_string_equal(e.file, "defaults");
+	file("defaults", "");
+}
+
+static void
+limits(void **state)
+{
+	static char big[65600];
+	char line[4096] = "tags=";
+
+	memset(big, '\n', sizeof(big));
+	put_file("work", big, 65536);
+	assert_true(load("work"));
+	put_file("work", big, 65537);
+	assert_false(load("work"));
+	assert_string_equal(e.text, "longer than 64 KiB");
+	assert_false(vmconf_parse(&c, "x", big, 65537, &e));
+	put_file("work", "label=red\0", 10);
+	assert_false(load("work"));
+	for (int i = 0; i < VM_TAGS; i++)
+		snprintf(line + strlen(line), 16, " t%d", i);
+	file("work", line);
+	assert_true(load("work"));
+	assert_int_equal(c.ntags, VM_TAGS);
+	strcat(line, " one-more");
+	file("work", line);
+	assert_false(load("work"));
+	snprintf(line, sizeof(line), "tags=%063d\ndefault_user=a%030d\n", 0, 0);
+	file("work", line);
+	assert_true(load("work"));
+	snprintf(line, sizeof(line), "tags=%064d\n", 0);
+	file("work", line);
+	assert_false(load("work"));
+	snprintf(line, sizeof(line), "default_user=a%031d\n", 0);
+	file("work", line);
+	assert_false(load("work"));
+	snprintf(line, sizeof(line), "root=/%0255d\n", 0);
+	file("work", line);
+	assert_false(load("work"));
+	assert_string_equal(e.text, "root: too long");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(built_in_values),
+	    cmocka_unit_test(every_key),
+	    cmocka_unit_test(inheritance),
+	    cmocka_unit_test(disposable_default_is_its_template_QSB_047),
+	    cmocka_unit_test(templates_that_fail),
+	    cmocka_unit_test(dom0),
+	    cmocka_unit_test(names_of_no_qube),
+	    cmocka_unit_test(bad_lines_say_file_and_line),
+	    cmocka_unit_test(limits),
+	};
+
+	return cmocka_run_group_tests_name("vmconf", tests, NULL, rm_test_dir);
+}

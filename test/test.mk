@@ -78,3 +78,20 @@ bench: deps-check
 	@test/house -u test/bench/run
 bench-build: $(BENCH)
 .PHONY: bench-build
+
+# Helper programs. inject makes a live process execute a system call (any test may use it);
+# sandboxed-* are what t-sandbox looks at, against either libc.
+$(foreach f,test/unit/sandboxed.filter test/unit/sandboxed-open.filter,$(eval $(call FILTER_RULE,$(f))))
+SANDBOXED_GEN = $(O)/gen/sandboxed.filter.h $(O)/gen/sandboxed-open.filter.h
+$(O)/hobj/test/unit/sandboxed.o $(O)/obj/test/unit/sandboxed.o: $(SANDBOXED_GEN)
+$(TESTBIN)/inject: test/unit/inject.c
+	@mkdir -p $(@D)
+	$(HOSTCC) -D_GNU_SOURCE -std=c11 -O1 -g $(TESTWARN) -o $@ $<
+$(TESTBIN)/sandboxed-host: $(O)/hobj/test/unit/sandboxed.o $(LIB_SRC:%.c=$(O)/hobj/%.o)
+	@mkdir -p $(@D)
+	$(HOSTCC) $(LDFLAGS) -pie -o $@ $^
+$(TESTBIN)/sandboxed: $(O)/obj/test/unit/sandboxed.o $(O)/lib.a
+	@mkdir -p $(@D)
+	$(LIBC_CC) $(LDFLAGS) $(LIBC_LDFLAGS) -o $@ $^
+TEST_HELPERS = $(TESTBIN)/inject $(TESTBIN)/sandboxed $(TESTBIN)/sandboxed-host
+check-unit: $(TEST_HELPERS)

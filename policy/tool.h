@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: ISC */
+/* qrexec-policy: what its sub-commands share. */
+#ifndef TOOL_H
+#define TOOL_H
+
+#include <stdio.h>
+
+#include "policy/engine.h"
+
+struct tool {
+	struct policy_dirs dirs;
+	const char *sysfile; /* --system-info, or NULL: the house's own files */
+	struct policy *p;
+	struct sysinfo *si;
+	/* eval */
+	const char *source, *target, *service, *requested_source;
+	/* explain */
+	const char *all;
+	/* graph */
+	bool ask, no_labels;
+	const char *output;
+	/* graph's --source A B C: words up to the next option */
+	char *const *sources, *const *targets, *const *services;
+	size_t nsources, ntargets, nservices;
+};
+
+#define USAGE 100
+#define SYSTEM 111
+
+void tool_policy(struct tool *t); /* loads t->p */
+void tool_sysinfo(struct tool *t);
+bool tool_errors(const struct policy *p); /* prints all; true if there are any */
+void tool_rule(FILE *f, const struct rule *r); /* in normal form, without newline */
+
+/* The calls that the policy's rules speak of: label for people, service for policy_request. */
+struct call {
+	char *label, *service;
+};
+struct call *tool_calls(const struct policy *p, size_t *n); /* malloced, sorted, once each */
+void tool_calls_free(struct call *v, size_t n);
+
+int cmd_eval(struct tool *t);
+int cmd_explain(struct tool *t, int argc, char **argv);
+int cmd_lint(struct tool *t, int argc, char **argv);
+int cmd_lint_files(struct tool *t, int argc, char **argv); /* qubes-policy-lint */
+int cmd_print(struct tool *t);
+int cmd_graph(struct tool *t);
+int cmd_exec(int argc, char **argv); /* qrexec-policy-exec */
+
+#endif

@@ -4,8 +4,14 @@
 # test/fuzz/f-*.c (libFuzzer).
 
 UNIT_SRC_t-example =
+UNIT_SRC_t-relay = $(RPC_SRC)
+UNIT_SRC_t-service = $(RPC_SRC)
+UNIT_SRC_t-rpcconf = $(RPC_SRC)
 
 FUZZ_SRC_f-example =
+FUZZ_SRC_f-data-channel = $(RPC_SRC)
+FUZZ_SRC_f-service-cmd = $(RPC_SRC)
+FUZZ_SRC_f-rpcconf = $(RPC_SRC)
 
 UNIT = $(patsubst test/unit/%.c,%,$(wildcard test/unit/t-*.c))
 FUZZ = $(patsubst test/fuzz/%.c,%,$(wildcard test/fuzz/f-*.c))

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The parent: it accepts, counts and forks, and never reads a byte. What a qrexecd says is read by
+ * the child of that one call (qrexec-dom0-child.c).
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ids.h"
+#include "log.h"
+#include "loop.h"
+#include "names.h"
+#include "paths.h"
+#include "qrexec-dom0.h"
+#include "qrexecd/peer.h"
+#include "sock.h"
+
+#define CALLS_MAX 512 /* running, of all qubes */
+#define CALLS_QUBE 32 /* of one */
+#define PAUSE_MS 100  /* no descriptor to accept with: look again then, instead of spinning */
+#define LISTEN_PATH RUN_Q "/dom0/" PEER_SOCK
+
+struct qube_calls {
+	uint16_t running;
+	struct log_limit refused;
+};
+
+static struct {
+	struct loop *loop;
+	int listen;
+	size_t running;
+	struct {
+		pid_t pid;
+		uint32_t qid;
+	} call[CALLS_MAX];
+	struct qube_calls qube[QID_MAX + 1]; /* pages of qubes that never call are never touched */
+	struct log_limit strangers, out_of;
+} d;
+
+static _Noreturn void
+usage(int code)
+{
+	fprintf(code == 0 ? stdout : stderr,
+	    "usage: qrexec-dom0 [-n FD]\n"
+	    "Runs Dom0's own services for qubes; see qrexec-dom0(8).\n"
+	    "  -n FD  write a newline to FD when ready (s6)\n");
+	exit(code);
+}
+
+static void
+refuse(int fd, const char *reason)
+{
+	char line[64];
+	int n = snprintf(line, sizeof(line), "result=refused\nreason=%s\n\n", reason);
+
+	/* A socket just accepted has room for it; who does not read it sees the end of file. */
+	if (send(fd, line, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		log_limited(&d.out_of, "refusal not sent: %s", strerror(errno));
+}
+
+static void
+start_child(int fd, uint32_t qid)
+{
+	sigset_t none;
+	pid_t pid = fork();
+
+	if (pid < 0) {
+		refuse(fd, "fork");
+		log_limited(&d.out_of, "fork: %s", strerror(errno));
+		return;
+	}
+	if (pid == 0) {
+		close(d.listen);
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		dom0_child(fd, qid);
+	}
+	d.call[d.running].pid = pid;
+	d.call[d.running++].qid = qid;
+	d.qube[qid].running++;
+}
+
+static void
+accepted(int fd)
+{
+	uid_t uid;
+	pid_t pid;
+	int64_t qid = sock_peer(fd, &uid, &pid) ? uid_qid(uid, PROG_QREXECD) : -1;
+
+	if (qid <= 0) {
+		log_limited(&d.strangers, "refused: a peer that is no qrexecd");
+		return;
+	}
+	struct qube_calls *q = &d.qube[qid];
+	if (q->running >= CALLS_QUBE || d.running >= CALLS_MAX) {
+		refuse(fd, "limit");
+		log_limited(&q->refused, "refused: qid %u has %u calls, all %zu: limit",
+		    (unsigned)qid, q->running, d.running);
+		return;
+	}
+	start_child(fd, (uint32_t)qid);
+}
+
+static void
+resume(struct loop *l, int fd, short revents, void *arg)
+{
+	(void)fd, (void)revents, (void)arg;
+	loop_set(l, d.listen, POLLIN);
+}
+
+static void
+on_listen(struct loop *l, int fd, short revents, void *arg)
+{
+	(void)revents, (void)arg;
+	int conn = sock_accept(fd);
+
+	if (conn >= 0) {
+		accepted(conn);
+		close(conn);
+		return;
+	}
+	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+		return;
+	log_limited(&d.out_of, "accept: %s", strerror(errno));
+	if (loop_after(l, PAUSE_MS, resume, NULL) != 0)
+		loop_set(l, fd, 0);
+}
+
+static void
+ended(pid_t pid)
+{
+	for (size_t i = 0; i < d.running; i++) {
+		if (d.call[i].pid != pid)
+			continue;
+		struct qube_calls *q = &d.qube[d.call[i].qid];
+		if (--q->running == 0)
+			log_flush(&q->refused, "refused: limit");
+		d.call[i] = d.call[--d.running];
+		return;
+	}
+}
+
+static void
+on_signal(struct loop *l, int sig, short revents, void *arg)
+{
+	(void)revents, (void)arg;
+	pid_t pid;
+
+	if (sig != SIGCHLD) {
+		loop_stop(l, 0);
+		return;
+	}
+	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+		ended(pid);
+}
+
+/* qrexecds, which are in GID_DAEMONS, may connect; nobody else. */
+static int
+listen_for_daemons(void)
+{
+	if (setegid(GID_DAEMONS) < 0)
+		die("setegid");
+	int fd = sock_listen(LISTEN_PATH, 0660);
+	if (fd < 0)
+		die("%s", LISTEN_PATH);
+	if (setegid(getgid()) < 0)
+		die("setegid");
+	return fd;
+}
+
+int
+main(int argc, char **argv)
+{
+	static const int sigs[] = {SIGCHLD, SIGTERM, SIGINT};
+	uint32_t ready = 0;
+	int c;
+
+	if (argc == 2 && strcmp(argv[1], "--help") == 0)
+		usage(0);
+	while ((c = getopt(argc, argv, "n:h")) != -1)
+		if (c == 'h' || c != 'n' || !parse_u32(optarg, 1023, &ready))
+			usage(c == 'h' ? 0 : 100);
+	if (optind != argc)
+		usage(100);
+	log_open("qrexec-dom0", NULL);
+	signal(SIGPIPE, SIG_IGN);
+	d.listen = listen_for_daemons();
+	d.loop = loop_new();
+	if (!loop_signals(d.loop, sigs, 3, on_signal, NULL) ||
+	    !loop_add(d.loop, d.listen, POLLIN, on_listen, NULL))
+		die("loop");
+	if (ready > 2) {
+		if (write((int)ready, "\n", 1) != 1)
+			die("readiness");
+		close((int)ready);
+	}
+	return loop_run(d.loop);
+}

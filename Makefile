@@ -58,7 +58,7 @@ $(O)/filter-gen: lib/filter-gen.c
 	@mkdir -p $(@D)
 	$(HOSTCC) -D_GNU_SOURCE -std=c11 -O1 $(WARN) -o $@ $< -lseccomp
 define FILTER_RULE
-$(O)/gen/$(basename $(notdir $(1))).filter.h: $(1) $(O)/filter-gen
+$(O)/gen/$(basename $(notdir $(1))).filter.h: $(1) $(wildcard lib/*.filter.inc) $(O)/filter-gen
 	@mkdir -p $$(@D)
 	$(O)/filter-gen $$< > $$@.tmp && mv $$@.tmp $$@
 endef

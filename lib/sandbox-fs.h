@@ -10,7 +10,8 @@
 #define SANDBOX_PATHS 32
 
 struct sandbox_fs {
-	int path[SANDBOX_PATHS]; /* O_PATH of each listed path, -1: it does not exist and need not */
+	int path[SANDBOX_PATHS]; /* O_PATH of each listed path, -1: it does not exist and need not
+				  */
 	int abi;		 /* of Landlock; <= 0: there is none */
 };
 

@@ -3,7 +3,8 @@
  * A byte channel between two domains. An end is made of descriptors that chand hands over, or, by hand
  * on the local backend, opened here by name: VCHAN_SOCKET_DIR/vchan.SERVER.CLIENT.PORT.sock, a stream
  * of raw bytes, own domid in VCHAN_DOMAIN (spec/qrexec 2 "vchan backends"). Nothing here blocks but
- * vchan_wait; no threads; at least 64 KiB each way.
+ * vchan_wait; no threads; at least 64 KiB each way. Filters: "include vchan", for vchan_open as a client inside
+ * the sandbox "include vchan-name".
  */
 #ifndef VCHAN_H
 #define VCHAN_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Shared by the engine's own files (engine*.c, parse*.c, sysinfo*.c) and by nobody else. */
+/* Inside the engine (engine*.c, parse*.c, sysinfo*.c), and for lint, which looks deeper. */
 #ifndef ENGINE_INT_H
 #define ENGINE_INT_H
 
@@ -67,6 +67,7 @@ struct crule {
 	struct pattern source, target;
 	const char *argument; /* NULL: any */
 	uint32_t next;	      /* the next rule of the same service, or NO_RULE */
+	uint16_t col[4];      /* of source, target, target= and default_target=; for lint */
 };
 #define NO_RULE UINT32_MAX
 

@@ -10,8 +10,8 @@ MANPAGES += policy/policyd.8
 ENGINE_SRC = policy/engine.c policy/engine-ask.c policy/engine-match.c policy/engine-mem.c policy/parse.c \
 	policy/parse-line.c policy/sysinfo.c
 SYSREAD_SRC = policy/sysinfo-house.c policy/sysinfo-json.c
-#PROGS += qrexec-policy
-#USER_PROGS += qrexec-policy
+PROGS += qrexec-policy
+USER_PROGS += qrexec-policy
 SRC_qrexec-policy = policy/qrexec-policy.c policy/qrexec-policy-explain.c policy/qrexec-policy-lint.c \
 	policy/qrexec-policy-graph.c policy/qrexec-policy-exec.c $(ENGINE_SRC) $(SYSREAD_SRC)
 LINKS += $(BINDIR)/qrexec-policy-exec:qrexec-policy $(BINDIR)/qubes-policy-lint:qrexec-policy \

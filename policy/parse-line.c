@@ -239,7 +239,7 @@ keep(struct policy *p, const char *s)
 }
 
 static void
-add_rule(const struct unit *u, const struct rule *r)
+add_rule(const struct unit *u, const struct rule *r, const struct line *ln, size_t at)
 {
 	struct policy *p = u->l->p;
 	size_t cap = p->cap_rules;
@@ -266,6 +266,16 @@ add_rule(const struct unit *u, const struct rule *r)
 	*c = (struct crule){.source = token(n->source, P_SOURCE), .target = token(n->target, P_TARGET)};
 	if (strcmp(n->argument, "*") != 0)
 		c->argument = n->argument;
+	for (size_t w = at; ln != NULL && w < ln->n; w++) {
+		const char *s = ln->w[w].s;
+
+		if (w < at + 2)
+			c->col[w - at] = (uint16_t)ln->w[w].col;
+		else if (strncmp(s, "target=", 7) == 0)
+			c->col[2] = (uint16_t)ln->w[w].col;
+		else if (strncmp(s, "default_target=", 15) == 0)
+			c->col[3] = (uint16_t)ln->w[w].col;
+	}
 }
 
 void
@@ -274,7 +284,7 @@ implied_deny(const struct unit *u, const char *target)
 	struct rule r = {.file = u->file, .service = u->service, .argument = u->argument,
 	    .source = "@anyvm", .target = target, .action = V_DENY, .notify = true, .autostart = true};
 
-	add_rule(u, &r);
+	add_rule(u, &r, NULL, 0);
 }
 
 static void
@@ -317,7 +327,7 @@ parse_rule(const struct line *ln)
 	if (r.action == V_ALLOW && r.redirect == NULL && strcmp(r.target, "@default") == 0)
 		bad(ln, at + 1, "allow for @default must say which qube: target=NAME");
 	else
-		add_rule(u, &r);
+		add_rule(u, &r, ln, at);
 }
 
 static void

@@ -75,12 +75,12 @@ tool_sysinfo(struct tool *t)
 }
 
 bool
-tool_errors(const struct policy *p)
+tool_errors(const struct policy *p, FILE *f)
 {
 	const struct policy_error *e;
 
 	for (size_t i = 0; (e = policy_error(p, i)) != NULL; i++)
-		fprintf(stderr, "%s:%u:%u: error: %s\n", e->file, e->line, e->col, e->text);
+		fprintf(f, "%s:%u:%u: error: %s\n", e->file, e->line, e->col, e->text);
 	return !policy_ok(p);
 }
 
@@ -102,10 +102,10 @@ tool_rule(FILE *f, const struct rule *r)
 		fprintf(f, " autostart=no");
 }
 
-static void
-print_allow(const struct decision *d)
+void
+tool_answer(const struct decision *d, bool result)
 {
-	printf("allow\nuser=%s\ntarget=%s\n", d->user, d->target);
+	printf("user=%s\n%starget=%s\n", d->user, result ? "result=allow\n" : "", d->target);
 	if (d->target_uuid[0] != '\0')
 		printf("target_uuid=%s\n", d->target_uuid);
 	printf("autostart=%s\nrequested_target=%s\n", d->autostart ? "True" : "False",
@@ -143,8 +143,10 @@ cmd_eval(struct tool *t)
 	tool_sysinfo(t);
 	policy_decide(t->p, t->si, &rq, &d);
 	v = d.verdict;
-	if (v == V_ALLOW)
-		print_allow(&d);
+	if (v == V_ALLOW) {
+		puts("allow");
+		tool_answer(&d, false);
+	}
 	else if (v == V_ASK)
 		print_ask(&d);
 	else
@@ -165,7 +167,7 @@ cmd_print(struct tool *t)
 	const char *file = NULL;
 
 	tool_policy(t);
-	if (tool_errors(t->p))
+	if (tool_errors(t->p, stderr))
 		return 1;
 	for (size_t i = 0; (r = policy_rule(t->p, i)) != NULL; i++) {
 		if (file == NULL || strcmp(file, r->file) != 0)
@@ -279,9 +281,9 @@ main(int argc, char **argv)
 
 	log_open(me[0] == '\0' ? "qrexec-policy" : me, NULL);
 	if (is(me, "qrexec-policy-exec"))
-		return cmd_exec(argc, argv);
+		return cmd_exec(&t, argc, argv);
 	if (is(me, "qubes-policy-lint"))
-		return cmd_lint_files(&t, argc, argv);
+		return cmd_lint_files(argc, argv);
 	if (is(me, "qrexec-policy-graph")) {
 		cmd = "graph";
 	} else {

@@ -29,7 +29,9 @@ struct tool {
 
 void tool_policy(struct tool *t); /* loads t->p */
 void tool_sysinfo(struct tool *t);
-bool tool_errors(const struct policy *p); /* prints all; true if there are any */
+bool tool_errors(const struct policy *p, FILE *f); /* prints all; true if there are any */
+/* An allow, as policyd says it (spec/qrexec 6); eval leaves result= out. */
+void tool_answer(const struct decision *d, bool result);
 void tool_rule(FILE *f, const struct rule *r); /* in normal form, without newline */
 
 /* The calls that the policy's rules speak of: label for people, service for policy_request. */
@@ -42,9 +44,9 @@ void tool_calls_free(struct call *v, size_t n);
 int cmd_eval(struct tool *t);
 int cmd_explain(struct tool *t, int argc, char **argv);
 int cmd_lint(struct tool *t, int argc, char **argv);
-int cmd_lint_files(struct tool *t, int argc, char **argv); /* qubes-policy-lint */
+int cmd_lint_files(int argc, char **argv); /* qubes-policy-lint */
 int cmd_print(struct tool *t);
 int cmd_graph(struct tool *t);
-int cmd_exec(int argc, char **argv); /* qrexec-policy-exec */
+int cmd_exec(struct tool *t, int argc, char **argv); /* qrexec-policy-exec */
 
 #endif

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A trigger's way. Managed: rate -> policyd -> startd if need be -> a place among the set-ups ->
+ * the target's peer socket -> SERVICE_CONNECT. By hand: rate -> a place -> the runner. Refused
+ * anywhere: SERVICE_REFUSED and a line with the reason.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "paths.h"
+#include "qrexecd.h"
+
+#define TICK_MS 1000u
+
+struct route {
+	struct route *next;
+	struct qd *q;
+	uint32_t id;
+	enum { R_RATE, R_BUSY, R_PLACE, R_CALL } state;
+	bool counted;	/* among the waiting for a token */
+	bool place;	/* it holds one of the set-ups' */
+	bool connected; /* SERVICE_CONNECT has been sent */
+	bool dom0, autostart, started;
+	uint32_t domid, port; /* where the agent is to serve */
+	uint32_t taken;	      /* a port of ours to be given back */
+	struct helper *h;
+	char dest[NAME_LEN_MAX + 1], ticket[HEXID_LEN + 1];
+	struct trigger t;
+};
+
+static void on_tick(struct loop *l, int fd, short revents, void *arg);
+static void route_go(struct route *r);
+
+void
+routes_init(struct qd *q)
+{
+	struct route_set *s = &q->routes;
+
+	s->last = &s->first;
+	s->tokens = s->burst * 1000ull;
+	s->filled_ms = now_ms();
+}
+
+static void
+tick_later(struct qd *q)
+{
+	struct route_set *s = &q->routes;
+	uint32_t ms = s->waiting > 0 && s->rate > 0 ? 1000 / s->rate + 1 : TICK_MS;
+
+	if (s->timer == 0 && (s->waiting > 0 || s->over.held > 0 || s->bad.held > 0))
+		s->timer = loop_after(q->loop, ms, on_tick, q);
+}
+
+static void
+on_place(struct loop *l, int fd, short revents, void *arg)
+{
+	struct qd *q = arg;
+	struct route *r = q->routes.first;
+
+	(void)l, (void)fd, (void)revents;
+	q->routes.setups--;
+	while (r != NULL && r->state != R_PLACE)
+		r = r->next;
+	if (r != NULL)
+		route_go(r);
+}
+
+/* Always by a timer: nobody's way starts from within another's end. */
+static void
+give_place(struct route *r, uint32_t ms)
+{
+	if (r->place && loop_after(r->q->loop, ms, on_place, r->q) == 0)
+		die("no memory");
+	r->place = false;
+}
+
+static void
+route_free(struct route *r)
+{
+	struct route_set *s = &r->q->routes;
+	struct route **at = &s->first;
+
+	while (*at != r)
+		at = &(*at)->next;
+	*at = r->next;
+	if (r->next == NULL)
+		s->last = at;
+	if (r->state == R_CALL)
+		s->held--;
+	else
+		s->n--;
+	if (r->counted)
+		s->waiting--;
+	if (r->taken != 0)
+		ports_free(&r->q->ports, r->domid, r->taken);
+	give_place(r, r->connected && r->q->managed ? SETUP_HOLD_MS : 0);
+	helper_free(r->h);
+	free(r);
+}
+
+static void
+route_refuse(struct route *r, const char *who, const char *why)
+{
+	logit("%s to %s refused: %s%s%s", r->t.service,
+	    r->t.target[0] != '\0' ? r->t.target : "@default", who, who[0] != '\0' ? ": " : "",
+	    why);
+	agent_refuse(r->q, r->t.ident);
+	route_free(r);
+}
+
+/* --- managed --- */
+
+static void
+on_call_over(struct helper *h, const char *why)
+{
+	(void)why;
+	route_free(h->arg);
+}
+
+/* The caller's end is told where to serve. */
+static void
+connect_caller(struct route *r)
+{
+	const char *why =
+	    agent_exec(r->q, MSG_SERVICE_CONNECT, r->domid, r->port, r->t.ident, IDENT_LEN);
+
+	if (why != NULL) {
+		route_refuse(r, "agent", why);
+		return;
+	}
+	r->connected = true;
+	r->taken = 0;
+	if (!r->dom0 || r->q->routes.held >= ROUTES_MAX) {
+		route_free(r);
+		return;
+	}
+	give_place(r, SETUP_HOLD_MS);
+	r->state = R_CALL;
+	r->q->routes.n--;
+	r->q->routes.held++;
+	helper_keep(r->h, on_call_over);
+}
+
+static void route_start(struct route *r);
+
+/* The target's answer: NULL and where to serve, or why not. */
+static const char *
+peer_answer(struct route *r, char *why, size_t size)
+{
+	const char *bad, *domid, *port;
+	struct kv kv;
+	uint32_t given;
+
+	bad = helper_result(r->h, &kv, why, size);
+	if (bad != NULL)
+		return bad;
+	domid = kv_get(&kv, "domid");
+	port = kv_get(&kv, "port");
+	if (domid == NULL || port == NULL || !parse_u32(domid, UINT32_MAX, &given) ||
+	    !parse_u32(port, UINT32_MAX, &r->port) || !ports_valid(r->port) ||
+	    (given == 0) != r->dom0 || (r->dom0 && r->port != r->taken))
+		return "malformed answer: domid or port";
+	r->domid = given;
+	return NULL;
+}
+
+static void
+on_peer(struct helper *h, const char *why)
+{
+	struct route *r = h->arg;
+	char reason[LOG_ESC_MAX];
+
+	if (why != NULL && !h->connected && r->autostart && !r->started && !r->dom0) {
+		route_start(r);
+		return;
+	}
+	if (why == NULL)
+		why = peer_answer(r, reason, sizeof(reason));
+	if (why != NULL)
+		route_refuse(r, r->dest, why);
+	else if (r->dom0)
+		route_go(r);
+	else
+		connect_caller(r);
+}
+
+/* One request to another daemon; the last one's connection is done with. */
+static void
+ask(struct route *r, const char *path, uint32_t ms, const char *request,
+    void (*done)(struct helper *, const char *))
+{
+	helper_free(r->h);
+	r->h = helper_ask(r->q, path, ms, request, done, r);
+	if (r->h == NULL)
+		route_refuse(r, "", "no memory");
+}
+
+static void
+ask_peer(struct route *r)
+{
+	char path[sizeof(RUN_Q) + NAME_LEN_MAX + sizeof(PEER_SOCK) + 2], request[128],
+	    port[24] = "";
+
+	if (r->dom0)
+		snprintf(port, sizeof(port), "port=%u\n", r->taken);
+	snprintf(path, sizeof(path), RUN_Q "/%s/" PEER_SOCK, r->dest);
+	snprintf(request, sizeof(request), "ticket=%s\n%s\n", r->ticket, port);
+	ask(r, path, r->dom0 ? DOM0_MS : PEER_MS, request, on_peer);
+}
+
+static void
+on_start(struct helper *h, const char *why)
+{
+	struct route *r = h->arg;
+	char reason[LOG_ESC_MAX];
+	struct kv kv;
+
+	if (why == NULL)
+		why = helper_result(h, &kv, reason, sizeof(reason));
+	if (why != NULL)
+		route_refuse(r, "startd", why);
+	else
+		route_go(r);
+}
+
+static void
+route_start(struct route *r)
+{
+	char request[64];
+
+	give_place(r, 0);
+	r->started = true;
+	snprintf(request, sizeof(request), "op=start\nticket=%s\n\n", r->ticket);
+	ask(r, START_SOCK, START_MS, request, on_start);
+}
+
+/* What a decision allows: NULL and the route knows where to go, or why not. */
+static const char *
+heed(struct route *r, const struct answer *a)
+{
+	if (!a->allow)
+		return "denied";
+	if (a->ticket[0] == '\0')
+		return "an allow without a ticket";
+	if (strncmp(a->target, "@dispvm", 7) == 0)
+		return "disposables cannot be started yet";
+	r->dom0 = is_dom0(a->target);
+	if (!r->dom0 && !name_ok(a->target))
+		return "an allow for no qube's name";
+	snprintf(r->dest, sizeof(r->dest), "%.*s", NAME_LEN_MAX, r->dom0 ? "dom0" : a->target);
+	memcpy(r->ticket, a->ticket, sizeof(r->ticket));
+	r->autostart = a->autostart;
+	if (!r->dom0 && !a->running && !a->autostart)
+		return "the target does not run, and the policy says autostart=no";
+	if (r->dom0)
+		r->taken = ports_take(&r->q->ports, r->q->domid, 0);
+	return r->dom0 && r->taken == 0 ? "no data port is free" : NULL;
+}
+
+static void
+on_policy(struct helper *h, const char *why)
+{
+	struct route *r = h->arg;
+	struct answer a = {0};
+
+	if (why == NULL)
+		why = answer_parse(&a, buf_bytes(&h->in), h->in.len);
+	if (why == NULL)
+		why = heed(r, &a);
+	if (why != NULL)
+		route_refuse(r, "policy", why);
+	else if (r->dom0)
+		ask_peer(r);
+	else if (!a.running)
+		route_start(r);
+	else
+		route_go(r);
+}
+
+static void
+ask_policy(struct route *r)
+{
+	struct buf b = {.max = KV_BYTES};
+	const struct trigger *t = &r->t;
+
+	if (kv_put(&b, "source", r->q->name) && kv_put(&b, "intended_target", t->target) &&
+	    kv_put(&b, "service_and_arg", t->service) &&
+	    (!t->has_source || kv_put(&b, "requested_source", t->source)) && buf_put(&b, "\n", 2))
+		ask(r, POLICY_SOCK, POLICY_MS, (const char *)buf_bytes(&b), on_policy);
+	else
+		route_refuse(r, "", "no memory");
+	buf_free(&b);
+}
+
+/* --- both --- */
+
+/* To where a place among the set-ups (by hand: the processes) is needed: now or when one is free.
+ */
+static void
+route_go(struct route *r)
+{
+	struct route_set *s = &r->q->routes;
+	struct run_msg m = {.kind = RUN_CALL, .id = r->id};
+
+	if (s->setups >= (r->q->managed ? SETUPS_MAX : RUNS_MAX)) {
+		r->state = R_PLACE;
+		return;
+	}
+	s->setups++;
+	r->place = true;
+	r->state = R_BUSY;
+	m.t = r->t;
+	if (!r->q->managed && !runner_send(r->q, &m))
+		route_refuse(r, "", "the runner takes no more");
+	else if (r->q->managed && r->dom0)
+		connect_caller(r);
+	else if (r->q->managed)
+		ask_peer(r);
+}
+
+static void
+route_begin(struct route *r)
+{
+	if (r->counted)
+		r->q->routes.waiting--;
+	r->counted = false;
+	r->state = R_BUSY;
+	if (r->q->managed)
+		ask_policy(r);
+	else
+		route_go(r);
+}
+
+static bool
+token(struct route_set *s)
+{
+	uint64_t now = now_ms(), most = s->burst * 1000ull;
+
+	if (s->rate == 0)
+		return true;
+	s->tokens += (now - s->filled_ms) * s->rate;
+	s->filled_ms = now;
+	if (s->tokens > most)
+		s->tokens = most;
+	if (s->tokens < 1000)
+		return false;
+	s->tokens -= 1000;
+	return true;
+}
+
+static void
+on_tick(struct loop *l, int fd, short revents, void *arg)
+{
+	struct qd *q = arg;
+	struct route_set *s = &q->routes;
+	struct route *r = s->first, *next;
+
+	(void)l, (void)fd, (void)revents;
+	s->timer = 0;
+	for (; r != NULL && s->waiting > 0; r = next) {
+		next = r->next;
+		if (r->state != R_RATE)
+			continue;
+		if (!token(s))
+			break;
+		route_begin(r);
+	}
+	if (s->over.held > 0 && now_ms() - s->over.last_ms >= TICK_MS)
+		log_flush(&s->over, "too many calls: refused");
+	if (s->bad.held > 0 && now_ms() - s->bad.last_ms >= TICK_MS)
+		log_flush(&s->bad, "malformed calls: refused");
+	tick_later(q);
+}
+
+/* The limits of one qube. NULL, or which of them is reached. */
+static const char *
+crowded(const struct route_set *s, bool must_wait)
+{
+	if (s->n >= ROUTES_MAX)
+		return "256 calls wait for an answer";
+	if (must_wait && s->waiting >= WAITING_MAX)
+		return "128 calls wait for their turn";
+	return NULL;
+}
+
+void
+route_trigger(struct qd *q, uint32_t type, const uint8_t *untrusted, size_t n)
+{
+	struct route_set *s = &q->routes;
+	struct route *r = calloc(1, sizeof(*r));
+	const char *why;
+	bool must_wait;
+
+	if (r == NULL)
+		die("no memory");
+	why = trigger_parse(&r->t, type, untrusted, n);
+	if (why != NULL) {
+		log_limited(&s->bad, "a call was refused: %s", why);
+	} else {
+		must_wait = s->waiting > 0 || s->n >= ROUTES_MAX || !token(s);
+		why = crowded(s, must_wait);
+		if (why != NULL)
+			log_limited(&s->over, "%s to %s refused: %s (%u a second)", r->t.service,
+			    r->t.target, why, s->rate);
+	}
+	if (why != NULL) {
+		agent_refuse(q, r->t.ident);
+		free(r);
+		tick_later(q);
+		return;
+	}
+	r->q = q;
+	r->id = ++s->next_id;
+	*s->last = r;
+	s->last = &r->next;
+	s->n++;
+	r->counted = must_wait;
+	if (!must_wait) {
+		route_begin(r);
+		return;
+	}
+	s->waiting++;
+	tick_later(q);
+}
+
+void
+routes_end(struct qd *q)
+{
+	struct route *r, *next;
+
+	for (r = q->routes.first; r != NULL; r = next) {
+		next = r->next;
+		if (r->state != R_CALL)
+			route_free(r);
+	}
+}
+
+/* --- by hand --- */
+
+struct route *
+route_find(struct qd *q, const char *ident, size_t n)
+{
+	struct route *r = q->routes.first;
+
+	while (r != NULL && (r->connected || strncmp(r->t.ident, ident, n) != 0))
+		r = r->next;
+	return r;
+}
+
+void
+route_connected(struct route *r)
+{
+	r->connected = true;
+}
+
+void
+route_ran(struct qd *q, uint32_t id, int status)
+{
+	struct route *r = q->routes.first;
+
+	while (r != NULL && r->id != id)
+		r = r->next;
+	if (r == NULL)
+		return;
+	if (status != 0 && !r->connected) {
+		route_refuse(
+		    r, "", status == EXIT_REFUSED ? "denied" : "the call could not be set up");
+		return;
+	}
+	if (status != 0)
+		logit("%s to %s: its set-up ended with %d", r->t.service, r->t.target, status);
+	route_free(r);
+}
+
+size_t
+route_command(char *out, size_t size, const char *user, const char *service, const char *source)
+{
+	int n = snprintf(out, size, "%s%sQUBESRPC %s%s %s", user, user[0] != '\0' ? ":" : "",
+	    service, strchr(service, '+') != NULL ? "" : "+", source);
+
+	return n > 0 && (size_t)n < size ? (size_t)n + 1 : 0;
+}

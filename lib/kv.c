@@ -57,7 +57,7 @@ const char *
 kv_parse(struct kv *kv, const void *untrusted, size_t n)
 {
 	const char *why;
-	char *line = kv->text, *nl;
+	char *line, *nl;
 
 	kv->n = 0;
 	if (n > KV_BYTES)
@@ -67,6 +67,7 @@ kv_parse(struct kv *kv, const void *untrusted, size_t n)
 	if (n > 0)
 		memcpy(kv->text, untrusted, n);
 	kv->text[n] = '\0';
+	line = kv->text;
 	while (*line != '\0' && *line != '\n') {
 		nl = strchr(line, '\n');
 		if (nl != NULL)

@@ -9,6 +9,7 @@
 
 #include "log.h"
 #include "loop.h"
+#include "names.h"
 
 #define LINE_MAX_LEN 1000 /* well below PIPE_BUF: one write, never mixed with another's */
 
@@ -87,8 +88,7 @@ usage_die(const char *fmt, ...)
 static bool
 plain(unsigned char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       (c != '\0' && strchr("_.+@:-", c) != NULL);
+	return target_byte(c) || c == '+';
 }
 
 char *

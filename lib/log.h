@@ -12,8 +12,8 @@
 void log_open(const char *prog, const char *qube); /* qube may be NULL; both are copied */
 void logit(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The same, then exit: 111 for a failure of the system (with ": strerror" if errno is set), 100 for usage. */
-_Noreturn void die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-_Noreturn void usage_die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+void usage_die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 /* Escapes n bytes into out (always terminated, cut with "..." when out is too small). Returns out. */
 #define LOG_ESC_MAX 256

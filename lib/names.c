@@ -59,6 +59,14 @@ name_ok(const char *s)
 }
 
 bool
+one_of(const char *const *words, const char *s)
+{
+	while (*words != NULL && strcmp(*words, s) != 0)
+		words++;
+	return *words != NULL;
+}
+
+bool
 uuid_ok(const char *s)
 {
 	if (strnlen(s, UUID_LEN + 1) != UUID_LEN)

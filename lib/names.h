@@ -16,6 +16,8 @@ bool name_ok_n(const char *s, size_t n);
 bool uuid_ok(const char *s); /* 36 characters, lower or upper hex, dashes in place */
 bool is_dom0(const char *s); /* dom0, @adminvm, uuid:000... (spec/policy 3) */
 
+bool one_of(const char *const *words, const char *s); /* words: NULL-terminated */
+
 /* Decimal, no sign, no leading blank, whole string; false if over max. */
 bool parse_u32(const char *s, uint32_t max, uint32_t *out);
 bool parse_u64(const char *s, uint64_t max, uint64_t *out);

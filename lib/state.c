@@ -10,18 +10,6 @@
 #include "kv.h"
 #include "state.h"
 
-static bool
-known_state(const char *s)
-{
-	static const char *const known[] = {
-	    "Transient", "Running", "Paused", "Halting", "Dying", "Crashed"};
-
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (strcmp(s, known[i]) == 0)
-			return true;
-	return false;
-}
-
 /* Copies the value of key if it is there and fits; absent: left empty. */
 static bool
 text(const struct kv *kv, const char *key, char *out, size_t size)
@@ -46,6 +34,8 @@ from_kv(const struct kv *kv, const char *name, struct vm_state *s)
 {
 	static const char *const keys[] = {
 	    "name", "session", "domid", "qid", "state", "uuid", "pid", "init_pid", "init_born"};
+	static const char *const states[] = {
+	    "Transient", "Running", "Paused", "Halting", "Dying", "Crashed", NULL};
 	uint64_t domid, qid, pid;
 
 	memset(s, 0, sizeof(*s));
@@ -64,7 +54,7 @@ from_kv(const struct kv *kv, const char *name, struct vm_state *s)
 	s->domid = (uint32_t)domid;
 	s->qid = (uint32_t)qid;
 	s->pid = (pid_t)pid;
-	return strcmp(s->name, name) == 0 && hexid_ok(s->session) && known_state(s->state) &&
+	return strcmp(s->name, name) == 0 && hexid_ok(s->session) && one_of(states, s->state) &&
 	       (s->uuid[0] == '\0' || uuid_ok(s->uuid));
 }
 

@@ -65,37 +65,27 @@ store(struct vmconf *c, const struct key *k, const char *val)
 	return n >= 0 && (size_t)n < k->size ? NULL : "too long";
 }
 
-static bool
-one_of(const char *const *words, size_t n, const char *val)
-{
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(words[i], val) == 0)
-			return true;
-	return false;
-}
-
 static const char *
 set_label(struct vmconf *c, const struct key *k, const char *val)
 {
-	static const char *const words[] = {
-	    "red", "orange", "yellow", "green", "gray", "blue", "purple", "black"};
+	static const char *const labels[] = {
+	    "red", "orange", "yellow", "green", "gray", "blue", "purple", "black", NULL};
 
-	if (!one_of(words, sizeof(words) / sizeof(words[0]), val))
-		return "not red, orange, yellow, green, gray, blue, purple or black";
-	return store(c, k, val);
+	return one_of(labels, val) ? store(c, k, val)
+				   : "not red, orange, yellow, green, gray, blue, purple or black";
 }
 
 static const char *
 set_type(struct vmconf *c, const struct key *k, const char *val)
 {
-	static const char *const words[] = {
-	    "AppVM", "TemplateVM", "StandaloneVM", "DispVM", "RemoteVM", "AdminVM"};
+	static const char *const types[] = {
+	    "AppVM", "TemplateVM", "StandaloneVM", "DispVM", "RemoteVM", "AdminVM", NULL};
 
-	if (!one_of(words, sizeof(words) / sizeof(words[0]), val))
-		return "not AppVM, TemplateVM, StandaloneVM, DispVM, RemoteVM or AdminVM";
 	if (is_dom0(c->name) != (strcmp(val, "AdminVM") == 0))
 		return "dom0, and nobody else, is the AdminVM";
-	return store(c, k, val);
+	return one_of(types, val)
+		   ? store(c, k, val)
+		   : "not AppVM, TemplateVM, StandaloneVM, DispVM, RemoteVM or AdminVM";
 }
 
 /* Empty: none. */
@@ -145,12 +135,12 @@ set_uuid(struct vmconf *c, const struct key *k, const char *val)
 static const char *
 set_bool(struct vmconf *c, const struct key *k, const char *val)
 {
-	static const char *const yes[] = {"true", "True", "1", "yes"};
-	static const char *const no[] = {"false", "False", "0", "no"};
+	static const char *const yes[] = {"true", "True", "1", "yes", NULL};
+	static const char *const no[] = {"false", "False", "0", "no", NULL};
 	bool *out = field(c, k);
 
-	*out = one_of(yes, 4, val);
-	return *out || one_of(no, 4, val) ? NULL : "not true or false";
+	*out = one_of(yes, val);
+	return *out || one_of(no, val) ? NULL : "not true or false";
 }
 
 static const char *
@@ -341,10 +331,12 @@ take_line(char *out, size_t size, const char *untrusted, size_t n)
 static bool
 fail(struct vmconf_error *e, const char *file, unsigned line, const char *text)
 {
+	size_t n = strnlen(text, sizeof(e->text) - 1);
+
 	snprintf(e->file, sizeof(e->file), "%s", file);
 	e->line = line;
-	if (text != e->text)
-		snprintf(e->text, sizeof(e->text), "%s", text);
+	memmove(e->text, text, n); /* it may be e->text itself */
+	e->text[n] = '\0';
 	return false;
 }
 

@@ -177,7 +177,7 @@ static void
 read_filter(struct gen *g, const char *path, int depth)
 {
 	FILE *f = fopen(path, "r");
-	char line[512], *save, *word;
+	char line[512], *save;
 
 	g->file = path;
 	g->line = 0;
@@ -188,7 +188,7 @@ read_filter(struct gen *g, const char *path, int depth)
 		if (!strchr(line, '\n'))
 			bad(g, "line too long or without an end", NULL);
 		line[strcspn(line, "#\n")] = '\0';
-		word = strtok_r(line, " \t", &save);
+		const char *word = strtok_r(line, " \t", &save);
 		if (word && strcmp(word, "include") == 0)
 			include(g, strtok_r(NULL, " \t", &save), depth);
 		else if (word)

@@ -202,9 +202,6 @@ sandbox_fs_private(struct sandbox_fs *fs, const struct sandbox *sb, bool by_hand
 #define LL_WRITE                                                                                   \
 	(1u << 1 | 1u << 4 | 1u << 5 | 1u << 7 | 1u << 8 | 1u << 9 | 1u << 12 | 1u << 13 | 1u << 14)
 
-struct ll_ruleset {
-	uint64_t fs, net, scoped;
-};
 struct ll_path {
 	uint64_t access;
 	int32_t fd;
@@ -222,13 +219,13 @@ static int
 ll_ruleset(int abi, uint64_t *handled)
 {
 	static const unsigned char rights[] = {0, 13, 14, 15, 15, 16};
-	const struct ll_ruleset r = {.fs = (1u << rights[abi < 5 ? abi : 5]) - 1,
-	    .net = abi >= 4 ? 3 : 0,
-	    .scoped = abi >= 6 ? 3 : 0};
+	/* struct landlock_ruleset_attr: files, net, scopes; older versions know less of it. */
+	const uint64_t attr[3] = {
+	    (1u << rights[abi < 5 ? abi : 5]) - 1, abi >= 4 ? 3 : 0, abi >= 6 ? 3 : 0};
 	const size_t size = abi >= 6 ? 24 : abi >= 4 ? 16 : 8;
 
-	*handled = r.fs;
-	return (int)syscall(SYS_landlock_create_ruleset, &r, size, 0);
+	*handled = attr[0];
+	return (int)syscall(SYS_landlock_create_ruleset, attr, size, 0);
 }
 
 static uint64_t

@@ -24,7 +24,7 @@
 #define SENDBUF (1 << 20) /* the kernel counts its own overhead and cuts this to its limit */
 #define IO_MAX ((size_t)1 << 24)
 #define RETRY_FAST_MS 50
-#define RETRY_SLOW_MS 1000
+#define RETRY_SLOW_S 1
 #define RETRY_FAST_TIMES 100
 
 struct vchan {
@@ -102,22 +102,12 @@ serve(struct vchan *v)
 	return true;
 }
 
-static void
-retry_after(struct vchan *v, unsigned ms)
-{
-	const struct itimerspec t = {
-	    .it_value = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}};
-
-	timerfd_settime(v->timer_fd, 0, &t, NULL);
-}
-
-/* No name: the watch will tell. Anything else (refused, backlog full, mode not set yet): the timer.
- */
+/* No name: the watch will tell. Else (refused, backlog full, mode not set yet) the timer. */
 static void
 try_connect(struct vchan *v)
 {
 	const int fd = sock_connect(v->path);
-	unsigned ms = RETRY_FAST_MS;
+	struct itimerspec t = {.it_value = {.tv_nsec = RETRY_FAST_MS * 1000000}};
 
 	if (fd >= 0) {
 		opened(v, fd);
@@ -128,47 +118,28 @@ try_connect(struct vchan *v)
 		return;
 	}
 	if (v->tries < 6)
-		ms = 1u << v->tries;
+		t.it_value.tv_nsec = 1000000L << v->tries;
 	else if (v->tries > RETRY_FAST_TIMES)
-		ms = RETRY_SLOW_MS;
+		t.it_value = (struct timespec){.tv_sec = RETRY_SLOW_S};
 	v->tries++;
-	retry_after(v, ms);
-}
-
-static bool
-wait_add(struct vchan *v, int fd)
-{
-	struct epoll_event e = {.events = EPOLLIN};
-	return epoll_ctl(v->wait_fd, EPOLL_CTL_ADD, fd, &e) == 0;
-}
-
-/* Where the number of watches is used up, the timer alone has to do. */
-static void
-watch(struct vchan *v, const char *dir)
-{
-	v->watch_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (v->watch_fd < 0)
-		return;
-	if (inotify_add_watch(v->watch_fd, dir, IN_CREATE | IN_MOVED_TO | IN_ATTRIB) < 0 ||
-	    !wait_add(v, v->watch_fd))
-		shut(&v->watch_fd);
+	timerfd_settime(v->timer_fd, 0, &t, NULL);
 }
 
 static bool
 call(struct vchan *v, const char *dir)
 {
-	const int fd = sock_connect(v->path);
+	struct epoll_event e = {.events = EPOLLIN};
 
-	if (fd >= 0) {
-		opened(v, fd);
-		return true;
-	}
 	v->wait_fd = epoll_create1(EPOLL_CLOEXEC);
 	v->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	if (v->wait_fd < 0 || v->timer_fd < 0 || !wait_add(v, v->timer_fd))
+	v->watch_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (epoll_ctl(v->wait_fd, EPOLL_CTL_ADD, v->timer_fd, &e) < 0)
 		return false;
-	watch(v, dir);
-	try_connect(v); /* the server may have come before the watch */
+	/* Where the number of watches is used up, the timer alone has to do. */
+	if (inotify_add_watch(v->watch_fd, dir, IN_CREATE | IN_MOVED_TO | IN_ATTRIB) < 0 ||
+	    epoll_ctl(v->wait_fd, EPOLL_CTL_ADD, v->watch_fd, &e) < 0)
+		shut(&v->watch_fd);
+	try_connect(v); /* after the watch is set: none can come unseen */
 	return true;
 }
 

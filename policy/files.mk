@@ -17,3 +17,5 @@ SRC_qrexec-policy = policy/qrexec-policy.c policy/qrexec-policy-explain.c policy
 LINKS += $(BINDIR)/qrexec-policy-exec:qrexec-policy $(BINDIR)/qubes-policy-lint:qrexec-policy \
 	$(BINDIR)/qrexec-policy-graph:qrexec-policy
 MANPAGES += policy/qrexec-policy.1 policy/policy.5
+INSTALL_FILES += $(foreach f,$(wildcard policy/default/*.policy policy/default/include/*),$(f):/etc/qubes/policy.d/$(f:policy/default/%=%)) \
+	policy/default/legacy-about:/etc/qubes-rpc/policy/.about

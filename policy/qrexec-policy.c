@@ -280,8 +280,12 @@ main(int argc, char **argv)
 	int o, rc;
 
 	log_open(me[0] == '\0' ? "qrexec-policy" : me, NULL);
-	if (is(me, "qrexec-policy-exec"))
-		return cmd_exec(&t, argc, argv);
+	if (is(me, "qrexec-policy-exec")) {
+		rc = cmd_exec(&t, argc, argv);
+		policy_free(t.p);
+		sysinfo_free(t.si);
+		return rc;
+	}
 	if (is(me, "qubes-policy-lint"))
 		return cmd_lint_files(argc, argv);
 	if (is(me, "qrexec-policy-graph")) {

@@ -3,6 +3,7 @@
 #ifndef LOOP_H
 #define LOOP_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include <errno.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -227,15 +228,35 @@ nearest(const char *word)
 	return best;
 }
 
-static const char *
+/* Where we are, for what may go wrong here. */
+static void
+at(struct vmconf_error *e, const char *file, unsigned line)
+{
+	snprintf(e->file, sizeof(e->file), "%s", file);
+	e->line = line;
+}
+
+__attribute__((format(printf, 2, 3))) static bool
+wrong(struct vmconf_error *e, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	va_end(ap);
+	return false;
+}
+
+static bool
 unknown_key(const char *word, struct vmconf_error *e)
 {
 	const struct key *k = nearest(word);
 	char esc[40];
 
-	snprintf(e->text, sizeof(e->text), "unknown key %s%s%s%s", log_escs(esc, sizeof(esc), word),
-	    k != NULL ? " (" : "", k != NULL ? k->name : "", k != NULL ? " is meant?)" : "");
-	return e->text;
+	log_escs(esc, sizeof(esc), word);
+	if (k == NULL)
+		return wrong(e, "unknown key %s", esc);
+	return wrong(e, "unknown key %s (%s is meant?)", esc, k->name);
 }
 
 /* Cuts blanks at both ends and a comment: a # at the start or after a blank. */
@@ -245,17 +266,20 @@ trim(char *s)
 	size_t n;
 
 	s += strspn(s, " \t");
-	for (char *p = s; *p != '\0'; p++)
-		if (*p == '#' && (p == s || p[-1] == ' ' || p[-1] == '\t'))
-			*p-- = '\0';
+	for (char *p = s; *p != '\0'; p++) {
+		if (*p == '#' && (p == s || p[-1] == ' ' || p[-1] == '\t')) {
+			*p = '\0';
+			break;
+		}
+	}
 	n = strlen(s);
 	while (n > 0 && (s[n - 1] == ' ' || s[n - 1] == '\t'))
 		s[--n] = '\0';
 	return s;
 }
 
-/* One line over *c. seen: a bit for each key this file has set. NULL, or what is wrong. */
-static const char *
+/* One line over *c. seen: a bit for each key this file has set. */
+static bool
 parse_line(struct vmconf *c, char *line, int need, uint32_t *seen, struct vmconf_error *e)
 {
 	char *key = trim(line), *eq = strchr(key, '=');
@@ -263,9 +287,9 @@ parse_line(struct vmconf *c, char *line, int need, uint32_t *seen, struct vmconf
 	size_t i = 0;
 
 	if (*key == '\0')
-		return NULL;
+		return true;
 	if (eq == NULL)
-		return "expected: key = value";
+		return wrong(e, "expected: key = value");
 	*eq = '\0';
 	key = trim(key);
 	while (i < NKEYS && strcmp(keys[i].name, key) != 0)
@@ -273,33 +297,27 @@ parse_line(struct vmconf *c, char *line, int need, uint32_t *seen, struct vmconf
 	if (i == NKEYS)
 		return unknown_key(key, e);
 	if ((keys[i].flags & need) != need)
-		return "this key may not stand in the defaults";
+		return wrong(e, "this key may not stand in the defaults");
 	if (*seen & 1u << i)
-		return "this key was given before";
+		return wrong(e, "this key was given before");
 	*seen |= 1u << i;
 	why = keys[i].set(c, &keys[i], trim(eq + 1));
-	if (why == NULL)
-		return NULL;
-	snprintf(e->text, sizeof(e->text), "%s: %s", key, why);
-	return e->text;
+	return why == NULL || wrong(e, "%s: %s", key, why);
 }
 
-/* Length of the UTF-8 character at p, 0 if it is none (overlong, surrogate, cut) or a control byte.
- */
+/* Length of the UTF-8 character at p; 0: none (overlong, surrogate, cut) or a control byte. */
 static size_t
 character(const unsigned char *p, size_t left)
 {
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	size_t n = p[0] < 0x80	     ? 1
-		   : p[0] >> 5 == 6  ? 2
-		   : p[0] >> 4 == 14 ? 3
-		   : p[0] >> 3 == 30 ? 4
-				     : 0;
+	size_t n = 0;
 	uint32_t c;
 
-	if (n == 1)
+	while (n < 5 && (p[0] << n & 0x80))
+		n++; /* as many leading ones as bytes */
+	if (n == 0)
 		return (p[0] >= 0x20 && p[0] != 0x7f) || p[0] == '\t' ? 1 : 0;
-	if (n == 0 || n > left)
+	if (n == 1 || n > 4 || n > left)
 		return 0;
 	c = p[0] & (0x7fu >> n);
 	for (size_t i = 1; i < n; i++) {
@@ -311,33 +329,21 @@ character(const unsigned char *p, size_t left)
 }
 
 /* Copies one line of n bytes to a string if its bytes are text and it fits. */
-static const char *
-take_line(char *out, size_t size, const char *untrusted, size_t n)
+static bool
+take_line(char *out, size_t size, const char *untrusted, size_t n, struct vmconf_error *e)
 {
 	size_t step;
 
 	if (n >= size)
-		return "the line is too long";
+		return wrong(e, "the line is too long");
 	for (size_t i = 0; i < n; i += step) {
 		step = character((const unsigned char *)untrusted + i, n - i);
 		if (step == 0)
-			return "not text: a NUL or control byte, or no UTF-8";
+			return wrong(e, "not text: a NUL or control byte, or no UTF-8");
 	}
 	memcpy(out, untrusted, n);
 	out[n] = '\0';
-	return NULL;
-}
-
-static bool
-fail(struct vmconf_error *e, const char *file, unsigned line, const char *text)
-{
-	size_t n = strnlen(text, sizeof(e->text) - 1);
-
-	snprintf(e->file, sizeof(e->file), "%s", file);
-	e->line = line;
-	memmove(e->text, text, n); /* it may be e->text itself */
-	e->text[n] = '\0';
-	return false;
+	return true;
 }
 
 static bool
@@ -345,20 +351,20 @@ parse(struct vmconf *c, const char *file, const char *untrusted, size_t n, int n
     struct vmconf_error *e)
 {
 	char line[4096];
-	const char *nl, *why;
+	const char *nl;
 	uint32_t seen = 0;
 	size_t len;
 
+	at(e, file, 0);
 	if (n > FILE_MAX)
-		return fail(e, file, 0, "longer than 64 KiB");
+		return wrong(e, "longer than 64 KiB");
 	for (unsigned no = 1; n > 0; no++) {
 		nl = memchr(untrusted, '\n', n);
 		len = nl != NULL ? (size_t)(nl - untrusted) : n;
-		why = take_line(line, sizeof(line), untrusted, len);
-		if (why == NULL)
-			why = parse_line(c, line, need, &seen, e);
-		if (why != NULL)
-			return fail(e, file, no, why);
+		e->line = no;
+		if (!take_line(line, sizeof(line), untrusted, len, e) ||
+		    !parse_line(c, line, need, &seen, e))
+			return false;
 		len += nl != NULL;
 		untrusted += len;
 		n -= len;
@@ -413,15 +419,12 @@ builtin(struct vmconf *c, const char *name)
 static bool
 read_maybe(int dirfd, const char *name, bool maybe, struct buf *b, struct vmconf_error *e)
 {
-	char esc[NAME_LEN_MAX * 3 + 1];
-
 	if (buf_read_file(b, dirfd, name) || (errno == ENOENT && maybe))
 		return true;
+	at(e, name, 0);
 	if (errno == EFBIG)
-		return fail(e, name, 0, "longer than 64 KiB");
-	snprintf(
-	    e->text, sizeof(e->text), "%s", errno == ENOENT ? "no such qube" : strerror(errno));
-	return fail(e, log_escs(esc, sizeof(esc), name), 0, e->text);
+		return wrong(e, "longer than 64 KiB");
+	return wrong(e, "%s", errno == ENOENT ? "no such qube" : strerror(errno));
 }
 
 static void
@@ -450,8 +453,9 @@ load_own(int dirfd, struct vmconf *c, const struct buf *own, int depth, struct v
 		return false;
 	if (first.template[0] != '\0' &&
 	    (strcmp(first.type, "AppVM") == 0 || strcmp(first.type, "DispVM") == 0)) {
+		at(e, c->name, 0);
 		if (depth == CHAIN_MAX)
-			return fail(e, c->name, 0, "template: the chain of templates is too long");
+			return wrong(e, "template: the chain of templates is too long");
 		if (!load(dirfd, first.template, &tmpl, depth + 1, e))
 			return false;
 		memcpy(c->type, first.type, sizeof(c->type));
@@ -480,7 +484,8 @@ vmconf_load(int dirfd, const char *name, struct vmconf *c, struct vmconf_error *
 {
 	if (!name_ok(name) || strcmp(name, "defaults") == 0) {
 		errno = EINVAL;
-		return fail(e, "", 0, "not a qube's name");
+		at(e, "", 0);
+		return wrong(e, "not a qube's name");
 	}
 	return load(dirfd, name, c, 1, e);
 }

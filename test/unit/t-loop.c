@@ -182,11 +182,12 @@ many_descriptors(void **state)
 {
 	enum { N = 1200 };
 	struct rlimit r = {.rlim_cur = 2 * N + 64, .rlim_max = 2 * N + 64};
-	struct loop *l = loop_new();
+	struct loop *l;
 	static int ends[N][2];
 
 	if (setrlimit(RLIMIT_NOFILE, &r) < 0)
 		skip();
+	l = loop_new();
 	for (int i = 0; i < N; i++) {
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends[i]), 0);
 		assert_true(loop_add(l, ends[i][0], POLLIN, one_of_many, &ends[i][1]));

@@ -8,7 +8,16 @@ UNIT_SRC_t-relay = $(RPC_SRC)
 UNIT_SRC_t-service = $(RPC_SRC)
 UNIT_SRC_t-rpcconf = $(RPC_SRC)
 
+UNIT_SRC_t-policy-parse = $(ENGINE_SRC)
+UNIT_SRC_t-policy-files = $(ENGINE_SRC)
+UNIT_SRC_t-policy-decide = $(ENGINE_SRC)
+UNIT_SRC_t-policy-json = $(ENGINE_SRC) policy/sysinfo-json.c
+
 FUZZ_SRC_f-example =
+FUZZ_SRC_f-policy-new = $(ENGINE_SRC)
+FUZZ_SRC_f-policy-old = $(ENGINE_SRC)
+FUZZ_SRC_f-policy-request = $(ENGINE_SRC)
+FUZZ_SRC_f-sysinfo-json = $(ENGINE_SRC) policy/sysinfo-json.c
 FUZZ_SRC_f-data-channel = $(RPC_SRC)
 FUZZ_SRC_f-service-cmd = $(RPC_SRC)
 FUZZ_SRC_f-rpcconf = $(RPC_SRC)
@@ -50,7 +59,7 @@ fuzz-build: $(FUZZ:%=$(O)/fuzz/%)
 fuzz: fuzz-build
 	@for f in $(FUZZ); do mkdir -p $(O)/corpus/$$f; echo "== $$f"; \
 		$(O)/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -timeout=10 -rss_limit_mb=2048 \
-		-artifact_prefix=$(O)/fuzz/$$f- $(O)/corpus/$$f $(wildcard test/fuzz/seed/$$f) 2>$(O)/fuzz/$$f.log || { tail -40 $(O)/fuzz/$$f.log; exit 1; }; \
+		-artifact_prefix=$(O)/fuzz/$$f- $(O)/corpus/$$f $$(ls -d test/fuzz/seed/$$f 2>/dev/null) 2>$(O)/fuzz/$$f.log || { tail -40 $(O)/fuzz/$$f.log; exit 1; }; \
 		grep -E 'number_of_executed_units|Done' $(O)/fuzz/$$f.log | head -2; done
 
 .PHONY: check-unit fuzz fuzz-build

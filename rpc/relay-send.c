@@ -206,5 +206,5 @@ tx_turn(struct st *s, bool v_ready, bool in_ready, bool err_ready)
 		tx_ends(s);
 		in_ready = err_ready = false;
 		tx_pump(s);
-	} while (s->tx_end == 0 && s->prefix_left != 0);
+	} while (s->hello_got && s->tx_end == 0 && s->prefix_left != 0);
 }

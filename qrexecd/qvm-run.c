@@ -13,6 +13,7 @@
 #include "log.h"
 #include "names.h"
 #include "paths.h"
+#include "qrexecd/qrexec.h"
 #include "qvm-run.h"
 #include "state.h"
 #include "vmconf.h"
@@ -25,17 +26,29 @@ static struct {
 	size_t nvms;
 	pid_t pid[ALL_MAX];
 	size_t npids;
-} g;
+	int out, err; /* copies: a stream that the far end closed is closed here too */
+} g = {.out = -1, .err = -1};
 
 static void
-colours(bool on)
+colours(void)
 {
-	const char *out = g.o.colour_out, *err = g.o.colour_err;
+	if (g.o.colour_out != NULL) {
+		g.out = dup(1);
+		dprintf(1, "\033[0;%sm", g.o.colour_out);
+	}
+	if (g.o.colour_err != NULL) {
+		g.err = dup(2);
+		dprintf(2, "\033[0;%sm", g.o.colour_err);
+	}
+}
 
-	if (out != NULL)
-		dprintf(1, on ? "\033[0;%sm" : "\033[0m", out);
-	if (err != NULL)
-		dprintf(2, on ? "\033[0;%sm" : "\033[0m", err);
+static void
+plain(int fd)
+{
+	static const char reset[] = "\033[0m";
+
+	if (fd >= 0 && write(fd, reset, sizeof(reset) - 1) < 0)
+		_exit(EXIT_QREXEC);
 }
 
 /* Closing is the kernel's: every end of the call is a descriptor of ours. Nothing here but system
@@ -43,16 +56,11 @@ colours(bool on)
 static void
 interrupted(int sig)
 {
-	static const char reset[] = "\033[0m";
-	ssize_t n = 0;
-
 	for (size_t i = 0; i < g.npids; i++)
 		kill(g.pid[i], SIGINT);
-	if (g.o.colour_out != NULL)
-		n = write(1, reset, sizeof(reset) - 1);
-	if (g.o.colour_err != NULL)
-		n = write(2, reset, sizeof(reset) - 1);
-	_exit(n < 0 ? 1 : 128 + sig);
+	plain(g.out);
+	plain(g.err);
+	_exit(128 + sig);
 }
 
 static bool
@@ -125,12 +133,14 @@ run_each(void)
 
 	for (size_t i = 0; i < g.nvms; i++) {
 		pid_t pid = fork();
-		if (pid == 0)
+		if (pid == 0) {
+			signal(SIGINT, SIG_DFL);
 			_exit(run_in(&g.o, g.vm[i]));
+		}
 		if (pid < 0)
 			fprintf(stderr, "qvm-run: %s: %s\n", g.vm[i], strerror(errno));
 		if (pid < 0)
-			worst = 125;
+			worst = EXIT_QREXEC;
 		else
 			g.pid[g.npids++] = pid;
 	}
@@ -166,8 +176,9 @@ main(int argc, char **argv)
 	call_std_fds();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, interrupted);
-	colours(true);
+	colours();
 	int code = g.o.all ? run_each() : run_in(&g.o, g.o.vm);
-	colours(false);
+	plain(g.out);
+	plain(g.err);
 	return code;
 }

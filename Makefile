@@ -16,7 +16,7 @@ LIBC_LDFLAGS = -pie
 endif
 
 WARN = -Wall -Wextra -Werror -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes
-CPPFLAGS += -D_GNU_SOURCE -Ilib -I. -I$(O)/gen -DBACKEND_$(BACKEND) \
+CPPFLAGS += -D_GNU_SOURCE -Ilib -Iconf -I. -I$(O)/gen -DBACKEND_$(BACKEND) \
 	-DBINDIR='"$(BINDIR)"' -DLIBDIR='"$(LIBDIR)"'
 CFLAGS += -std=c11 $(OPT) $(WARN) -fstack-protector-strong -fPIE -ffunction-sections -fdata-sections
 LDFLAGS += -Wl,-z,relro,-z,now,--gc-sections,--as-needed
@@ -27,7 +27,7 @@ LDFLAGS += -Wl,-z,relro,-z,now,--gc-sections,--as-needed
 #   LINKS                          NEW_PATH:PROG, names that scripts know
 #   INSTALL_FILES                  SOURCE:DESTINATION[:MODE]
 #   MANPAGES                       ROOM/PAGE.SECTION
-ROOMS = lib policy rpc qrexecd agent chand vmstart s6
+ROOMS = lib conf policy rpc qrexecd agent chand vmstart s6
 PROGS =
 HOST_PROGS =
 USER_PROGS =
@@ -50,11 +50,11 @@ $(O)/hobj/%.o: %.c config.mk Makefile | gen
 	@mkdir -p $(@D)
 	$(HOSTCC) $(CPPFLAGS) -D_FORTIFY_SOURCE=2 $(CFLAGS) -MMD -MP -c -o $@ $<
 
-# The system-call filters are made on the building machine and embedded (lib/filter-gen.c).
+# The system-call filters are made on the building machine and embedded (build-tools/filter-gen.c).
 FILTERS = $(wildcard $(ROOMS:%=%/*.filter))
 GEN = $(foreach f,$(FILTERS),$(O)/gen/$(basename $(notdir $(f))).filter.h)
 gen: $(GEN)
-$(O)/filter-gen: lib/filter-gen.c
+$(O)/filter-gen: build-tools/filter-gen.c
 	@mkdir -p $(@D)
 	$(HOSTCC) -D_GNU_SOURCE -std=c11 -O1 $(WARN) -o $@ $< -lseccomp
 define FILTER_RULE

@@ -1,4 +1,3 @@
 # SPDX-License-Identifier: ISC
-LIB_SRC = lib/buf.c lib/chan.c lib/kv.c lib/log.c lib/loop.c lib/names.c lib/sandbox.c lib/sandbox-fs.c lib/sock.c lib/state.c \
-	lib/vchan-local.c lib/vmconf.c
-MANPAGES += lib/vm.d.5
+LIB_SRC = lib/buf.c lib/chan.c lib/kv.c lib/log.c lib/loop.c lib/names.c lib/sandbox.c lib/sandbox-fs.c lib/sock.c \
+	lib/vchan-local.c

@@ -28,7 +28,7 @@ for f in $own; do
 	n=$(wc -l <"$f")
 	[ "$n" -le 600 ] || no "$f: $n lines"
 done
-for r in lib policy rpc qrexecd agent chand vmstart; do
+for r in lib conf policy rpc qrexecd agent chand vmstart; do
 	# shellcheck disable=SC2046
 	n=$(cat $(git ls-files "$r/*.c" "$r/*.h") | wc -l)
 	limit=3000
@@ -40,10 +40,10 @@ for m in $(git ls-files '*.[1-8]'); do
 	mandoc -Tlint -W warning "$m" || no "$m"
 done
 
-cppflags="-D_GNU_SOURCE -Ilib -I. -I$O/gen -DBACKEND_local -DBINDIR=\"/usr/bin\" -DLIBDIR=\"/usr/lib/qubes\""
+cppflags="-D_GNU_SOURCE -Ilib -Iconf -I. -I$O/gen -DBACKEND_local -DBINDIR=\"/usr/bin\" -DLIBDIR=\"/usr/lib/qubes\""
 # shellcheck disable=SC2086
 cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-	--suppress=missingIncludeSystem -D_GNU_SOURCE -Ilib -I. "-I$O/gen" -DBACKEND_local \
+	--suppress=missingIncludeSystem -D_GNU_SOURCE -Ilib -Iconf -I. "-I$O/gen" -DBACKEND_local \
 	'-DBINDIR="/usr/bin"' '-DLIBDIR="/usr/lib/qubes"' -j 2 $own || no cppcheck
 # shellcheck disable=SC2086
 echo $own | tr ' ' '\n' | xargs -P 2 -n 8 sh -c 'clang-tidy --quiet "$@" -- -std=c11 '"$(printf '%s' "$cppflags" | sed 's/"/\\"/g')"' 2>/dev/null' clang-tidy ||

@@ -425,7 +425,7 @@ on_link(struct loop *l, int fd, short revents, void *arg)
 		return;
 	if (!was_open && vchan_state(a->v) == VCHAN_OPEN)
 		put_message(a, MSG_HELLO, &hello, sizeof hello);
-	if (read_link(a) < 0 || write_link(a) < 0)
+	if (write_link(a) < 0 || read_link(a) < 0 || write_link(a) < 0)
 		link_lost(a, a->up ? "Dom0's side has gone" : NULL);
 	else
 		watch_link(a);

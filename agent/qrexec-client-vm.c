@@ -151,14 +151,17 @@ answer(int fd, uint32_t params[2])
 	exit(EXIT_REFUSED);
 }
 
+/* The lowest number that the program would find free: shells take one digit only. */
 static bool
 saved_fd(const char *name, int fd)
 {
 	char s[16];
-	int copy = dup(fd);
+	int n = 3, flags;
 
-	snprintf(s, sizeof s, "%d", copy);
-	return copy >= 0 && setenv(name, s, 1) == 0;
+	while ((flags = fcntl(n, F_GETFD)) >= 0 && !(flags & FD_CLOEXEC))
+		n++;
+	snprintf(s, sizeof s, "%d", n);
+	return dup2(fd, n) == n && setenv(name, s, 1) == 0;
 }
 
 static _Noreturn void
@@ -166,6 +169,8 @@ exec_program(char *const *program, int in, int out)
 {
 	sigset_t none;
 
+	in = fcntl(in, F_DUPFD_CLOEXEC, 100); /* out of the way */
+	out = fcntl(out, F_DUPFD_CLOEXEC, 100);
 	if (!saved_fd("SAVED_FD_0", 0) || !saved_fd("SAVED_FD_1", 1) ||
 	    (getenv("PASS_LOCAL_STDERR") != NULL && !saved_fd("SAVED_FD_2", 2)))
 		_exit(EXIT_QREXEC);

@@ -84,7 +84,7 @@ signals(struct st *s)
 	struct signalfd_siginfo si;
 
 	while (read(s->sigfd, &si, sizeof si) == (ssize_t)sizeof si)
-		if (si.ssi_signo == SIGUSR1 && s->r->usr1 && s->in.open && s->out.sock)
+		if (si.ssi_signo == SIGUSR1)
 			s->usr1 = true;
 	reap(s, WNOHANG);
 }
@@ -119,7 +119,7 @@ wait_for_work(struct st *s, struct pollfd *p)
 	polled(&p[P_DST], rx ? -1 : s->blocked->fd, POLLOUT, !rx);
 	polled(&p[P_SIG], s->sigfd, POLLIN, s->sigfd >= 0);
 	polled(&p[P_CONTROL], s->r->control, POLLIN, s->r->control >= 0);
-	return poll(p, P_N, (s->v_in && rx) || s->usr1 ? 0 : -1);
+	return poll(p, P_N, (s->v_in && rx) || (s->usr1 && s->in.open && idle) ? 0 : -1);
 }
 
 /* chand says with a byte that the domain has gone; its own end says nothing about the channel. */

@@ -17,7 +17,8 @@ struct offer {
 	bool dom0, disp; /* disp: @dispvm, before it is resolved */
 };
 
-/* A deny takes every spelling of a qube away, so that none is a way around it; upstream only its own. */
+/* A deny takes every spelling of a qube away, so that none is a way around it; upstream only its
+ * own. */
 static void
 mark(struct offer *o, size_t i, unsigned how, bool add)
 {
@@ -129,7 +130,8 @@ collect(struct offer *o)
 
 	while (n-- > 0) {
 		r = &c->p->rules[v[n]];
-		pt = r->redirect == NULL ? c->p->crules[v[n]].target : token(r->redirect, P_REDIRECT);
+		pt = r->redirect == NULL ? c->p->crules[v[n]].target
+					 : token(r->redirect, P_REDIRECT);
 		expand(o, &pt, r->action != V_DENY);
 	}
 	free(v);

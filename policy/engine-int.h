@@ -15,10 +15,13 @@ struct arena {
 };
 void *arena_get(struct arena *a, size_t n); /* zeroed, aligned for anything */
 char *arena_dup(struct arena *a, const char *s, size_t n);
-char *arena_vprintf(struct arena *a, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0), nonnull));
-char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3), nonnull(2)));
+char *arena_vprintf(struct arena *a, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0), nonnull));
+char *arena_printf(struct arena *a, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3), nonnull(2)));
 void arena_free(struct arena *a);
-void *grow(void *v, size_t *cap, size_t n, size_t item); /* room for n + 1 items; exits 111 without memory */
+void *grow(void *v, size_t *cap, size_t n,
+    size_t item); /* room for n + 1 items; exits 111 without memory */
 
 uint32_t str_hash(const char *s);
 
@@ -52,7 +55,8 @@ struct subject {
 	enum tok kind; /* NAME, ADMIN, DEFAULT, DISPVM, DISP_NAME */
 	const char *word;
 	const char *val;
-	const struct sys_vm *vm; /* of NAME and DISP_NAME, and dom0 where written so that tags count; or NULL */
+	const struct sys_vm
+	    *vm; /* of NAME and DISP_NAME, and dom0 where written so that tags count; or NULL */
 	uint32_t hash, hash_uuid;
 	char uuid[64];
 };
@@ -61,7 +65,8 @@ bool pattern_match(const struct pattern *pt, const struct subject *s, const stru
     const struct sysinfo *si);
 bool vm_tagged(const struct sys_vm *vm, const char *tag);
 /* What a request or a rule's target= asks for; NULL or why not. Unknown names become @default. */
-const char *check_target(struct subject *s, const struct sysinfo *si, const char *word, bool *notify);
+const char *check_target(
+    struct subject *s, const struct sysinfo *si, const char *word, bool *notify);
 
 struct crule {
 	struct pattern source, target;
@@ -100,7 +105,8 @@ struct ctx {
 	char *service;	      /* without argument */
 	const char *argument; /* + and the argument */
 };
-/* Rules whose service is ours, in order: start with *it = {0} and any = first; NO_RULE at the end. */
+/* Rules whose service is ours, in order: start with *it = {0} and any = first; NO_RULE at the end.
+ */
 struct walk {
 	uint32_t own, any;
 };

@@ -12,15 +12,15 @@ static const struct {
 	bool prefix;
 	unsigned places;
 } words[] = {
-	{"*", T_ANY, false, P_SOURCE | P_TARGET},
-	{"@anyvm", T_ANYVM, false, P_SOURCE | P_TARGET},
-	{"@adminvm", T_ADMIN, false, P_SOURCE | P_TARGET | P_REDIRECT | P_CALLER},
-	{"@default", T_DEFAULT, false, P_TARGET | P_CALLER},
-	{"@dispvm", T_DISPVM, false, P_TARGET | P_REDIRECT | P_CALLER},
-	{"@dispvm:@tag:", T_DISP_TAG, true, P_SOURCE | P_TARGET},
-	{"@dispvm:", T_DISP_NAME, true, P_SOURCE | P_TARGET | P_REDIRECT | P_CALLER},
-	{"@tag:", T_TAG, true, P_SOURCE | P_TARGET},
-	{"@type:", T_TYPE, true, P_SOURCE | P_TARGET},
+    {"*", T_ANY, false, P_SOURCE | P_TARGET},
+    {"@anyvm", T_ANYVM, false, P_SOURCE | P_TARGET},
+    {"@adminvm", T_ADMIN, false, P_SOURCE | P_TARGET | P_REDIRECT | P_CALLER},
+    {"@default", T_DEFAULT, false, P_TARGET | P_CALLER},
+    {"@dispvm", T_DISPVM, false, P_TARGET | P_REDIRECT | P_CALLER},
+    {"@dispvm:@tag:", T_DISP_TAG, true, P_SOURCE | P_TARGET},
+    {"@dispvm:", T_DISP_NAME, true, P_SOURCE | P_TARGET | P_REDIRECT | P_CALLER},
+    {"@tag:", T_TAG, true, P_SOURCE | P_TARGET},
+    {"@type:", T_TYPE, true, P_SOURCE | P_TARGET},
 };
 
 static struct pattern
@@ -64,7 +64,8 @@ subject_set(struct subject *s, const struct sysinfo *si, const char *word)
 	*s = (struct subject){.kind = pt.kind, .word = word, .val = pt.val, .hash = pt.hash};
 	if (pt.kind == T_NAME || pt.kind == T_DISP_NAME)
 		s->vm = sysinfo_find(si, pt.val);
-	else if (pt.kind == T_ADMIN && word[0] != '@') /* tags and class do not count for @adminvm */
+	else if (pt.kind == T_ADMIN &&
+		 word[0] != '@') /* tags and class do not count for @adminvm */
 		s->vm = sysinfo_find(si, "dom0");
 	if (s->vm == NULL || pt.kind == T_ADMIN)
 		return;
@@ -89,7 +90,7 @@ same_qube(const struct pattern *pt, const struct subject *s)
 	if (s->vm == NULL)
 		return pt->hash == s->hash && strcmp(pt->val, s->val) == 0;
 	return (pt->hash == s->hash && strcmp(pt->val, s->vm->name) == 0) ||
-	    (pt->hash == s->hash_uuid && strcmp(pt->val, s->uuid) == 0);
+	       (pt->hash == s->hash_uuid && strcmp(pt->val, s->uuid) == 0);
 }
 
 static const char *
@@ -103,7 +104,8 @@ disp_name_match(const struct pattern *pt, const struct subject *s, const struct 
 {
 	if (s->kind == T_DISP_NAME)
 		return same_qube(pt, s);
-	return s->kind == T_DISPVM && default_disp(src) != NULL && strcmp(default_disp(src), pt->val) == 0;
+	return s->kind == T_DISPVM && default_disp(src) != NULL &&
+	       strcmp(default_disp(src), pt->val) == 0;
 }
 
 static bool

@@ -33,7 +33,7 @@ policy_index(struct policy *p)
 		}
 		h = str_hash(p->rules[i].service) & p->table_mask;
 		while (p->table[h] != NO_RULE &&
-		    strcmp(p->rules[p->table[h]].service, p->rules[i].service) != 0)
+		       strcmp(p->rules[p->table[h]].service, p->rules[i].service) != 0)
 			h = (h + 1) & p->table_mask;
 		*(p->table[h] == NO_RULE ? &p->table[h] : &p->crules[last[h]].next) = i;
 		last[h] = i;
@@ -70,8 +70,8 @@ rule_is(const struct ctx *c, uint32_t i, bool with_target)
 	const struct crule *r = &c->p->crules[i];
 
 	return pattern_match(&r->source, &c->source, &c->source, c->si) &&
-	    (r->argument == NULL || strcmp(r->argument, c->argument) == 0) &&
-	    (!with_target || pattern_match(&r->target, &c->target, &c->source, c->si));
+	       (r->argument == NULL || strcmp(r->argument, c->argument) == 0) &&
+	       (!with_target || pattern_match(&r->target, &c->target, &c->source, c->si));
 }
 
 static void __attribute__((format(printf, 3, 4)))
@@ -212,7 +212,8 @@ allow_to(struct ctx *c, const char *word)
 		deny(c, d->notify, "target is not running and the rule says autostart=no");
 		return;
 	}
-	if (strcmp(d->target, t.kind == T_ADMIN && c->source.kind == T_ADMIN ? "dom0" : c->source.word) == 0) {
+	if (strcmp(d->target,
+		t.kind == T_ADMIN && c->source.kind == T_ADMIN ? "dom0" : c->source.word) == 0) {
 		deny(c, true, "a qube cannot call itself");
 		return;
 	}
@@ -237,8 +238,8 @@ set_default(struct ctx *c, const struct rule *r)
 		return;
 	if (strcmp(want, "@dispvm") == 0)
 		want = c->source.vm->default_dispvm == NULL
-		    ? ""
-		    : arena_printf(&c->mem, "@dispvm:%s", c->source.vm->default_dispvm);
+			   ? ""
+			   : arena_printf(&c->mem, "@dispvm:%s", c->source.vm->default_dispvm);
 	else if (is_dom0(want))
 		want = "dom0";
 	for (size_t i = 0; i < c->d->ntargets; i++)
@@ -299,8 +300,11 @@ ctx_new(const struct policy *p, const struct sysinfo *si, const struct policy_re
 {
 	struct ctx c = {.p = p, .si = si, .rq = rq, .d = d};
 
-	*d = (struct decision){.policy_source = "", .default_target = "", .requested_target = "",
-	    .source = "", .reason = ""};
+	*d = (struct decision){.policy_source = "",
+	    .default_target = "",
+	    .requested_target = "",
+	    .source = "",
+	    .reason = ""};
 	return c;
 }
 
@@ -350,7 +354,9 @@ policy_answer(const struct policy *p, const struct sysinfo *si, const struct pol
 		d->autostart = asked.autostart;
 		d->user = asked.user == NULL ? "DEFAULT" : dup(&c, asked.user);
 		if (asked.verdict != V_ASK || i == asked.ntargets)
-			deny(&c, false, choice[0] == '\0' ? "denied by the user" : "the choice was not offered");
+			deny(&c, false,
+			    choice[0] == '\0' ? "denied by the user"
+					      : "the choice was not offered");
 		else if (strcmp(choice, "@dispvm") == 0)
 			deny(&c, false, "the choice names no template");
 		else

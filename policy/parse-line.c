@@ -2,11 +2,11 @@
 /* One line of a policy file (spec/policy 2 and 4). */
 #include <string.h>
 
-#include "log.h"
 #include "names.h"
 #include "parse.h"
 
-/* Decodes one character; its length, or 0 if it is no UTF-8 (overlong, surrogate, too large, cut). */
+/* Decodes one character; its length, or 0 if it is no UTF-8 (overlong, surrogate, too large, cut).
+ */
 static size_t
 utf8_char(const unsigned char *s, size_t n, uint32_t *out)
 {
@@ -45,8 +45,8 @@ static bool
 white(uint32_t c)
 {
 	return (c >= 0x09 && c <= 0x0d) || (c >= 0x1c && c <= 0x20) || c == 0x85 || c == 0xa0 ||
-	    c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
-	    c == 0x205f || c == 0x3000;
+	       c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 ||
+	       c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
 /* Old syntax: $include: is !include, $ is @, a comma is a blank. Columns stay the same. */
@@ -78,7 +78,8 @@ split(struct line *ln, char *text, unsigned col)
 			continue;
 		}
 		if (!in && ln->n == LINE_WORDS) {
-			complain(ln->u->l, ln->u->file, ln->no, col, "more than %d words", LINE_WORDS);
+			complain(
+			    ln->u->l, ln->u->file, ln->no, col, "more than %d words", LINE_WORDS);
 			return false;
 		}
 		if (!in)
@@ -88,13 +89,17 @@ split(struct line *ln, char *text, unsigned col)
 	return true;
 }
 
+/* The word as it may be shown: cut, and nothing in it that a terminal acts on. */
 static void
 bad(const struct line *ln, size_t w, const char *expected)
 {
-	char esc[LOG_ESC_MAX];
+	char shown[64];
+	size_t n = 0;
 
-	complain(ln->u->l, ln->u->file, ln->no, ln->w[w].col, "'%s': %s",
-	    log_escs(esc, sizeof(esc), ln->w[w].s), expected);
+	for (const char *s = ln->w[w].s; *s != '\0' && n < sizeof(shown) - 1; s++)
+		shown[n++] = *s > ' ' && *s < 0x7f ? *s : '?';
+	shown[n] = '\0';
+	complain(ln->u->l, ln->u->file, ln->no, ln->w[w].col, "'%s': %s", shown, expected);
 }
 
 bool
@@ -131,7 +136,8 @@ check_call(const struct line *ln, size_t service, size_t argument)
 		ok = false;
 	}
 	if (!argument_word_ok(ln->w[argument].s)) {
-		bad(ln, argument, "expected an argument: * or + and then bytes of A-Z a-z 0-9 + - . _");
+		bad(ln, argument,
+		    "expected an argument: * or + and then bytes of A-Z a-z 0-9 + - . _");
 		ok = false;
 	} else if (strcmp(ln->w[service].s, "*") == 0 && strcmp(ln->w[argument].s, "*") != 0) {
 		bad(ln, argument, "expected * as argument, since the service is *");
@@ -160,11 +166,11 @@ static const struct {
 	const char *key;
 	unsigned actions; /* 1 << V_ALLOW ... */
 } keys[NKEYS] = {
-	[K_TARGET] = {"target", 1 << V_ALLOW | 1 << V_ASK},
-	[K_DEFAULT] = {"default_target", 1 << V_ASK},
-	[K_USER] = {"user", 1 << V_ALLOW | 1 << V_ASK},
-	[K_NOTIFY] = {"notify", 1 << V_ALLOW | 1 << V_ASK | 1 << V_DENY},
-	[K_AUTOSTART] = {"autostart", 1 << V_ALLOW | 1 << V_ASK},
+    [K_TARGET] = {"target", 1 << V_ALLOW | 1 << V_ASK},
+    [K_DEFAULT] = {"default_target", 1 << V_ASK},
+    [K_USER] = {"user", 1 << V_ALLOW | 1 << V_ASK},
+    [K_NOTIFY] = {"notify", 1 << V_ALLOW | 1 << V_ASK | 1 << V_DENY},
+    [K_AUTOSTART] = {"autostart", 1 << V_ALLOW | 1 << V_ASK},
 };
 
 static bool
@@ -186,7 +192,8 @@ set_key(const struct line *ln, size_t w, int k, const char *val, struct rule *r)
 		return check_token(ln, w, val, P_REDIRECT, "expected in target= " REDIRECTS);
 	case K_DEFAULT:
 		r->default_target = val;
-		return check_token(ln, w, val, P_REDIRECT, "expected in default_target= " REDIRECTS);
+		return check_token(
+		    ln, w, val, P_REDIRECT, "expected in default_target= " REDIRECTS);
 	case K_USER:
 		r->user = *val == '\0' ? NULL : val;
 		return true;
@@ -216,8 +223,9 @@ parse_keys(const struct line *ln, size_t first, struct rule *r)
 			bad(ln, w, "expected KEY=VALUE (there are no comments behind a rule)");
 			ok = false;
 		} else if (k == NKEYS || (keys[k].actions & 1u << r->action) == 0) {
-			bad(ln, w, r->action == V_DENY ? "expected notify= (no other key goes with deny)"
-				: r->action == V_ASK
+			bad(ln, w,
+			    r->action == V_DENY ? "expected notify= (no other key goes with deny)"
+			    : r->action == V_ASK
 				? "expected target=, default_target=, user=, notify= or autostart="
 				: "expected target=, user=, notify= or autostart=");
 			ok = false;
@@ -263,7 +271,8 @@ add_rule(const struct unit *u, const struct rule *r, const struct line *ln, size
 	n->default_target = keep(p, r->default_target);
 	n->user = keep(p, r->user);
 	c = &p->crules[p->nrules++];
-	*c = (struct crule){.source = token(n->source, P_SOURCE), .target = token(n->target, P_TARGET)};
+	*c = (struct crule){
+	    .source = token(n->source, P_SOURCE), .target = token(n->target, P_TARGET)};
 	if (strcmp(n->argument, "*") != 0)
 		c->argument = n->argument;
 	for (size_t w = at; ln != NULL && w < ln->n; w++) {
@@ -281,8 +290,14 @@ add_rule(const struct unit *u, const struct rule *r, const struct line *ln, size
 void
 implied_deny(const struct unit *u, const char *target)
 {
-	struct rule r = {.file = u->file, .service = u->service, .argument = u->argument,
-	    .source = "@anyvm", .target = target, .action = V_DENY, .notify = true, .autostart = true};
+	struct rule r = {.file = u->file,
+	    .service = u->service,
+	    .argument = u->argument,
+	    .source = "@anyvm",
+	    .target = target,
+	    .action = V_DENY,
+	    .notify = true,
+	    .autostart = true};
 
 	add_rule(u, &r, NULL, 0);
 }
@@ -299,7 +314,8 @@ parse_rule(const struct line *ln)
 	if (ln->n < at + 3) {
 		complain(u->l, u->file, ln->no, ln->n == 0 ? 1 : ln->w[ln->n - 1].col,
 		    "%zu words, expected at least %s", ln->n,
-		    at == 2 ? "5: SERVICE ARGUMENT SOURCE TARGET ACTION" : "3: SOURCE TARGET ACTION");
+		    at == 2 ? "5: SERVICE ARGUMENT SOURCE TARGET ACTION"
+			    : "3: SOURCE TARGET ACTION");
 		return;
 	}
 	r.service = at == 2 ? ln->w[0].s : u->service;
@@ -310,7 +326,8 @@ parse_rule(const struct line *ln)
 	r.target = ln->w[at + 1].s;
 	action = ln->w[at + 2].s;
 	ok &= check_token(ln, at, r.source, P_SOURCE,
-	    "expected as source a qube's name, uuid:..., *, @anyvm, @adminvm, @tag:TAG or @type:TYPE");
+	    "expected as source a qube's name, uuid:..., *, @anyvm, @adminvm, @tag:TAG or "
+	    "@type:TYPE");
 	ok &= check_token(ln, at + 1, r.target, P_TARGET,
 	    "expected as target a qube's name, uuid:..., *, @anyvm, @adminvm, @default, @dispvm, "
 	    "@dispvm:NAME, @dispvm:@tag:TAG, @tag:TAG or @type:TYPE");
@@ -338,10 +355,10 @@ parse_directive(const struct line *ln)
 		size_t words;
 		const char *usage;
 	} dir[] = {
-		{"!include", 1, "expected !include PATH"},
-		{"!include-dir", 1, "expected !include-dir PATH"},
-		{"!include-service", 3, "expected !include-service SERVICE ARGUMENT PATH"},
-		{"!compat-4.0", 0, "expected !compat-4.0 alone"},
+	    {"!include", 1, "expected !include PATH"},
+	    {"!include-dir", 1, "expected !include-dir PATH"},
+	    {"!include-service", 3, "expected !include-service SERVICE ARGUMENT PATH"},
+	    {"!compat-4.0", 0, "expected !compat-4.0 alone"},
 	};
 	bool old = ln->u->service != NULL;
 	size_t d = 0, n = old ? 1 : sizeof(dir) / sizeof(dir[0]);
@@ -372,7 +389,8 @@ parse_line(const struct unit *u, unsigned no, char *text)
 	uint32_t c;
 	size_t k;
 
-	while (*text != '\0' && (k = utf8_char((unsigned char *)text, strlen(text), &c)) != 0 && white(c)) {
+	while (*text != '\0' && (k = utf8_char((unsigned char *)text, strlen(text), &c)) != 0 &&
+	       white(c)) {
 		text += k;
 		col++;
 	}

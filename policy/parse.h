@@ -8,10 +8,10 @@
 #define LINE_MAX_BYTES 8192
 #define LINE_WORDS 24
 #define INCLUDE_DEPTH 16
-#define FILES_MAX 8192		  /* opened for one load, each inclusion counts */
-#define BYTES_MAX (32u << 20)	  /* read for one load */
+#define FILES_MAX 8192	      /* opened for one load, each inclusion counts */
+#define BYTES_MAX (32u << 20) /* read for one load */
 #define RULES_MAX 500000
-#define ERRORS_MAX 200		  /* kept */
+#define ERRORS_MAX 200 /* kept */
 
 struct loader {
 	struct policy *p;
@@ -58,7 +58,8 @@ bool service_word_ok(const char *s);
 bool argument_word_ok(const char *s);
 
 /* What directives do; w is the path, for messages. */
-void include_file(const struct line *ln, const struct word *w, const char *service, const char *argument);
+void include_file(
+    const struct line *ln, const struct word *w, const char *service, const char *argument);
 void include_dir(const struct line *ln, const struct word *w);
 void include_legacy(const struct line *ln);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* qrexec-policy-exec: the decision for a script (spec/qrexec 6). policyd is asked if it is there. */
+/* qrexec-policy-exec: the decision for a script (spec/qrexec 6). policyd is asked if it is there.
+ */
 #include <getopt.h>
 #include <string.h>
 #include <unistd.h>
@@ -33,16 +34,18 @@ ask_policyd(const struct exec *x)
 	bool ok;
 
 	ok = kv_put(&b, "source", x->rq.source) && kv_put(&b, "intended_target", x->rq.target) &&
-	    kv_put(&b, "service_and_arg", x->rq.service) &&
-	    kv_put(&b, "assume_yes_for_ask", x->assume_yes ? "yes" : "no") &&
-	    kv_put(&b, "just_evaluate", x->just_evaluate ? "yes" : "no") && buf_put(&b, "\n", 1);
-	why = ok ? kv_call(x->socket, buf_bytes(&b), b.len, WAIT_MS, &kv, NULL) : "malformed request";
+	     kv_put(&b, "service_and_arg", x->rq.service) &&
+	     kv_put(&b, "assume_yes_for_ask", x->assume_yes ? "yes" : "no") &&
+	     kv_put(&b, "just_evaluate", x->just_evaluate ? "yes" : "no") && buf_put(&b, "\n", 1);
+	why =
+	    ok ? kv_call(x->socket, buf_bytes(&b), b.len, WAIT_MS, &kv, NULL) : "malformed request";
 	buf_free(&b);
 	if (why != NULL) {
 		logit("%s: %s: refused", x->socket, why);
 		return 1;
 	}
-	for (size_t i = 0; i < sizeof(answer_keys) / sizeof(answer_keys[0]) && !x->just_evaluate; i++)
+	for (size_t i = 0; i < sizeof(answer_keys) / sizeof(answer_keys[0]) && !x->just_evaluate;
+	     i++)
 		if ((val = kv_get(&kv, answer_keys[i])) != NULL)
 			printf("%s=%s\n", answer_keys[i], val);
 	val = kv_get(&kv, "result");
@@ -79,7 +82,8 @@ decide_here(struct tool *t, const struct exec *x)
 		assume_yes(t, x, &d);
 	allow = d.verdict == V_ALLOW;
 	if (!allow)
-		logit("%s", d.verdict == V_ASK ? "policyd is not there, nobody can be asked" : d.reason);
+		logit("%s",
+		    d.verdict == V_ASK ? "policyd is not there, nobody can be asked" : d.reason);
 	if (!x->just_evaluate && allow)
 		tool_answer(&d, true);
 	else if (!x->just_evaluate)

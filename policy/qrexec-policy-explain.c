@@ -64,19 +64,26 @@ static int
 explain(struct tool *t, char **argv)
 {
 	struct policy_request rq = {argv[0], argv[1], argv[2], NULL};
-	const struct rule *r, *by = NULL;
+	const struct rule *r;
 	struct decision d;
+	size_t by = 0;
 	bool head = false;
-	int m = 0;
+	int m;
 
 	policy_decide(t->p, t->si, &rq, &d);
 	print_verdict(&d);
-	for (size_t i = 0; (r = policy_rule(t->p, i)) != NULL; i++) {
+	if (strcmp(d.requested_target, rq.target) != 0)
+		printf("  the target %s counts as %s\n", rq.target[0] == '\0' ? "\"\"" : rq.target,
+		    d.requested_target);
+	while ((r = policy_rule(t->p, by)) != NULL && rule_match(r, t->si, &rq) != M_ALL)
+		by++;
+	if (r != NULL) {
+		printf("decided by:\n");
+		print_rule(r);
+	}
+	for (size_t i = 0; i < by; i++) {
+		r = policy_rule(t->p, i);
 		m = rule_match(r, t->si, &rq);
-		if (m == M_ALL)
-			by = r;
-		if (by != NULL)
-			break;
 		if (!near(r, m, rq.service))
 			continue;
 		if (!head)
@@ -84,12 +91,6 @@ explain(struct tool *t, char **argv)
 		head = true;
 		print_near(r, m);
 	}
-	printf(by != NULL ? "decided by:\n" : "decided by no rule\n");
-	if (by != NULL)
-		print_rule(by);
-	if (strcmp(d.requested_target, rq.target) != 0)
-		printf("the target %s counts as %s\n", rq.target[0] == '\0' ? "\"\"" : rq.target,
-		    d.requested_target);
 	decision_free(&d);
 	return 0;
 }

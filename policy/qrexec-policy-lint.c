@@ -18,10 +18,11 @@ static bool
 covers(const struct pattern *a, const struct pattern *b)
 {
 	if (a->kind == T_ANY || b->kind == T_DISP_TAG)
-		return a->kind == T_ANY || a->kind == T_ANYVM || (a->kind == b->kind && same(a->val, b->val));
+		return a->kind == T_ANY || a->kind == T_ANYVM ||
+		       (a->kind == b->kind && same(a->val, b->val));
 	if (a->kind == T_ANYVM)
 		return b->kind != T_ANY && b->kind != T_ADMIN && b->kind != T_TAG &&
-		    (b->kind != T_TYPE || !same(b->val, "AdminVM"));
+		       (b->kind != T_TYPE || !same(b->val, "AdminVM"));
 	return a->kind == b->kind && (a->kind == T_ADMIN || same(a->val, b->val));
 }
 
@@ -31,20 +32,21 @@ rule_covers(const struct policy *p, size_t i, size_t j)
 	const struct rule *a = &p->rules[i], *b = &p->rules[j];
 
 	return (same(a->service, b->service) || same(a->service, "*")) &&
-	    (p->crules[i].argument == NULL || same(a->argument, b->argument)) &&
-	    covers(&p->crules[i].source, &p->crules[j].source) &&
-	    covers(&p->crules[i].target, &p->crules[j].target);
+	       (p->crules[i].argument == NULL || same(a->argument, b->argument)) &&
+	       covers(&p->crules[i].source, &p->crules[j].source) &&
+	       covers(&p->crules[i].target, &p->crules[j].target);
 }
 
-/* A rule that decides nothing can still add to what a prompt offers, if what hides it leads elsewhere. */
+/* A rule that decides nothing can still add to what a prompt offers, if what hides it leads
+ * elsewhere. */
 static bool
 fills_a_prompt(const struct policy *p, size_t i, size_t j)
 {
 	const struct rule *r;
 
-	if (p->rules[i].redirect == NULL)
+	if (p->rules[i].redirect == NULL && p->rules[j].redirect == NULL)
 		return false;
-	for (size_t k = 0; k < j; k++) {
+	for (size_t k = 0; k < p->nrules; k++) {
 		r = &p->rules[k];
 		if (r->action == V_ASK && r->redirect == NULL &&
 		    (same(r->service, p->rules[j].service) || same(r->service, "*") ||
@@ -73,7 +75,8 @@ check_name(const struct tool *t, size_t i, int word, const char *s)
 	if ((pt.kind != T_NAME && pt.kind != T_DISP_NAME) || sysinfo_find(t->si, pt.val) != NULL)
 		return;
 	if (strchr(s, '$') != NULL)
-		warn(t->p, i, word, " is taken as a name: words with $ belong to three-column files", s);
+		warn(t->p, i, word,
+		    " is taken as a name: words with $ belong to three-column files", s);
 	else
 		warn(t->p, i, word, ": no qube has this name", s);
 }
@@ -95,8 +98,8 @@ check_rule(const struct tool *t, size_t j)
 		warn(p, j, 0, " as source matches nothing", r->source);
 	for (size_t i = 0; i < j; i++)
 		if (rule_covers(p, i, j) && !fills_a_prompt(p, i, j)) {
-			printf("%s:%u:%u: warning: never reached: hidden by %s:%u\n", r->file, r->line,
-			    p->crules[j].col[0], p->rules[i].file, p->rules[i].line);
+			printf("%s:%u:%u: warning: never reached: hidden by %s:%u\n", r->file,
+			    r->line, p->crules[j].col[0], p->rules[i].file, p->rules[i].line);
 			return;
 		}
 }

@@ -50,8 +50,7 @@ read_json(const char *path)
 	text = malloc(JSON_MAX + 1);
 	if (text == NULL)
 		die("%s", path);
-	while (n <= (ssize_t)JSON_MAX &&
-	    (r = read(fd, text + n, JSON_MAX + 1 - (size_t)n)) != 0) {
+	while (n <= (ssize_t)JSON_MAX && (r = read(fd, text + n, JSON_MAX + 1 - (size_t)n)) != 0) {
 		if (r < 0 && errno != EINTR)
 			die("%s", path);
 		n += r < 0 ? 0 : r;
@@ -87,9 +86,11 @@ tool_errors(const struct policy *p, FILE *f)
 void
 tool_rule(FILE *f, const struct rule *r)
 {
-	static const char *const action[] = {[V_DENY] = "deny", [V_ALLOW] = "allow", [V_ASK] = "ask"};
+	static const char *const action[] = {
+	    [V_DENY] = "deny", [V_ALLOW] = "allow", [V_ASK] = "ask"};
 
-	fprintf(f, "%s %s %s %s %s", r->service, r->argument, r->source, r->target, action[r->action]);
+	fprintf(
+	    f, "%s %s %s %s %s", r->service, r->argument, r->source, r->target, action[r->action]);
 	if (r->redirect != NULL)
 		fprintf(f, " target=%s", r->redirect);
 	if (r->default_target != NULL)
@@ -146,8 +147,7 @@ cmd_eval(struct tool *t)
 	if (v == V_ALLOW) {
 		puts("allow");
 		tool_answer(&d, false);
-	}
-	else if (v == V_ASK)
+	} else if (v == V_ASK)
 		print_ask(&d);
 	else
 		puts(v == V_DENY ? "deny" : "error");
@@ -179,24 +179,37 @@ cmd_print(struct tool *t)
 	return 0;
 }
 
-enum { O_ETC = 256, O_RUN, O_LEGACY, O_SYS, O_SOURCE, O_TARGET, O_SERVICE, O_REQUESTED, O_ALL, O_ASK,
-	O_LABELS, O_OUTPUT, O_HELP };
+enum {
+	O_ETC = 256,
+	O_RUN,
+	O_LEGACY,
+	O_SYS,
+	O_SOURCE,
+	O_TARGET,
+	O_SERVICE,
+	O_REQUESTED,
+	O_ALL,
+	O_ASK,
+	O_LABELS,
+	O_OUTPUT,
+	O_HELP
+};
 static const struct option options[] = {
-	{"etc", required_argument, NULL, O_ETC},
-	{"policy-dir", required_argument, NULL, O_ETC},
-	{"run", required_argument, NULL, O_RUN},
-	{"legacy", required_argument, NULL, O_LEGACY},
-	{"system-info", required_argument, NULL, O_SYS},
-	{"source", required_argument, NULL, O_SOURCE},
-	{"target", required_argument, NULL, O_TARGET},
-	{"service", required_argument, NULL, O_SERVICE},
-	{"requested-source", required_argument, NULL, O_REQUESTED},
-	{"all", required_argument, NULL, O_ALL},
-	{"include-ask", no_argument, NULL, O_ASK},
-	{"skip-labels", no_argument, NULL, O_LABELS},
-	{"output", required_argument, NULL, O_OUTPUT},
-	{"help", no_argument, NULL, O_HELP},
-	{NULL, 0, NULL, 0},
+    {"etc", required_argument, NULL, O_ETC},
+    {"policy-dir", required_argument, NULL, O_ETC},
+    {"run", required_argument, NULL, O_RUN},
+    {"legacy", required_argument, NULL, O_LEGACY},
+    {"system-info", required_argument, NULL, O_SYS},
+    {"source", required_argument, NULL, O_SOURCE},
+    {"target", required_argument, NULL, O_TARGET},
+    {"service", required_argument, NULL, O_SERVICE},
+    {"requested-source", required_argument, NULL, O_REQUESTED},
+    {"all", required_argument, NULL, O_ALL},
+    {"include-ask", no_argument, NULL, O_ASK},
+    {"skip-labels", no_argument, NULL, O_LABELS},
+    {"output", required_argument, NULL, O_OUTPUT},
+    {"help", no_argument, NULL, O_HELP},
+    {NULL, 0, NULL, 0},
 };
 
 /* graph's options take several words: all up to the next option. */
@@ -215,15 +228,33 @@ static void
 one_option(struct tool *t, int o, int argc, char **argv, bool many)
 {
 	switch (o) {
-	case O_ETC: t->dirs.etc = optarg; break;
-	case O_RUN: t->dirs.run = optarg; break;
-	case O_LEGACY: t->dirs.legacy = optarg; break;
-	case O_SYS: t->sysfile = optarg; break;
-	case O_REQUESTED: t->requested_source = optarg; break;
-	case O_ALL: t->all = optarg; break;
-	case O_ASK: t->ask = true; break;
-	case O_LABELS: t->no_labels = true; break;
-	case O_OUTPUT: t->output = optarg; break;
+	case O_ETC:
+		t->dirs.etc = optarg;
+		break;
+	case O_RUN:
+		t->dirs.run = optarg;
+		break;
+	case O_LEGACY:
+		t->dirs.legacy = optarg;
+		break;
+	case O_SYS:
+		t->sysfile = optarg;
+		break;
+	case O_REQUESTED:
+		t->requested_source = optarg;
+		break;
+	case O_ALL:
+		t->all = optarg;
+		break;
+	case O_ASK:
+		t->ask = true;
+		break;
+	case O_LABELS:
+		t->no_labels = true;
+		break;
+	case O_OUTPUT:
+		t->output = optarg;
+		break;
 	case O_SOURCE:
 		t->source = optarg;
 		t->nsources = many ? words(argv, argc, &t->sources) : 1;
@@ -236,8 +267,12 @@ one_option(struct tool *t, int o, int argc, char **argv, bool many)
 		t->service = optarg;
 		t->nservices = many ? words(argv, argc, &t->services) : 1;
 		break;
-	case O_HELP: fputs(usage_text, stdout); exit(0);
-	default: fputs(usage_text, stderr); exit(USAGE);
+	case O_HELP:
+		fputs(usage_text, stdout);
+		exit(0);
+	default:
+		fputs(usage_text, stderr);
+		exit(USAGE);
 	}
 }
 
@@ -272,20 +307,24 @@ run(struct tool *t, const char *cmd, int argc, char **argv)
 	return USAGE;
 }
 
+static int
+tool_done(struct tool *t, int rc)
+{
+	policy_free(t->p);
+	sysinfo_free(t->si);
+	return fflush(stdout) != 0 ? SYSTEM : rc;
+}
+
 int
 main(int argc, char **argv)
 {
 	struct tool t = {.dirs = {RUN_POLICY, ETC_POLICY, LEGACY_POLICY}};
 	const char *me = base_name(argc > 0 ? argv[0] : ""), *cmd;
-	int o, rc;
+	int o;
 
 	log_open(me[0] == '\0' ? "qrexec-policy" : me, NULL);
-	if (is(me, "qrexec-policy-exec")) {
-		rc = cmd_exec(&t, argc, argv);
-		policy_free(t.p);
-		sysinfo_free(t.si);
-		return rc;
-	}
+	if (is(me, "qrexec-policy-exec"))
+		return tool_done(&t, cmd_exec(&t, argc, argv));
 	if (is(me, "qubes-policy-lint"))
 		return cmd_lint_files(argc, argv);
 	if (is(me, "qrexec-policy-graph")) {
@@ -301,8 +340,5 @@ main(int argc, char **argv)
 	}
 	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1)
 		one_option(&t, o, argc, argv, is(cmd, "graph"));
-	rc = run(&t, cmd, argc - optind, argv + optind);
-	policy_free(t.p);
-	sysinfo_free(t.si);
-	return rc;
+	return tool_done(&t, run(&t, cmd, argc - optind, argv + optind));
 }

@@ -61,7 +61,8 @@ add_name(struct sysinfo *si, int vmfd, int statefd, const char *name, void (*war
 		}
 		c = (struct vmconf){.name = "dom0", .label = "black"};
 	}
-	running = statefd >= 0 && state_read(statefd, name, &st) && strcmp(st.state, "Running") == 0;
+	running =
+	    statefd >= 0 && state_read(statefd, name, &st) && strcmp(st.state, "Running") == 0;
 	if (!sysinfo_add_conf(si, &c, running)) {
 		snprintf(text, sizeof(text), "%s: its uuid is another qube's", name);
 		warn(text);

@@ -228,15 +228,15 @@ static const struct {
 	int kind;
 	size_t at;
 } fields[] = {
-	{"type", J_STRING, offsetof(struct sys_vm, type)},
-	{"uuid", J_STRING, offsetof(struct sys_vm, uuid)},
-	{"default_dispvm", J_STRING, offsetof(struct sys_vm, default_dispvm)},
-	{"relayvm", J_STRING, offsetof(struct sys_vm, relayvm)},
-	{"transport_rpc", J_STRING, offsetof(struct sys_vm, transport_rpc)},
-	{"guivm", J_STRING, offsetof(struct sys_vm, guivm)},
-	{"icon", J_STRING, offsetof(struct sys_vm, icon)},
-	{"template_for_dispvms", J_BOOL, offsetof(struct sys_vm, template_for_dispvms)},
-	{"internal", J_BOOL, offsetof(struct sys_vm, internal)},
+    {"type", J_STRING, offsetof(struct sys_vm, type)},
+    {"uuid", J_STRING, offsetof(struct sys_vm, uuid)},
+    {"default_dispvm", J_STRING, offsetof(struct sys_vm, default_dispvm)},
+    {"relayvm", J_STRING, offsetof(struct sys_vm, relayvm)},
+    {"transport_rpc", J_STRING, offsetof(struct sys_vm, transport_rpc)},
+    {"guivm", J_STRING, offsetof(struct sys_vm, guivm)},
+    {"icon", J_STRING, offsetof(struct sys_vm, icon)},
+    {"template_for_dispvms", J_BOOL, offsetof(struct sys_vm, template_for_dispvms)},
+    {"internal", J_BOOL, offsetof(struct sys_vm, internal)},
 };
 #define NFIELDS (sizeof(fields) / sizeof(fields[0]))
 

@@ -13,7 +13,7 @@ struct sysinfo {
 	struct slot {
 		const char *key; /* NULL: free */
 		size_t vm;
-	} *slots;
+	} * slots;
 	size_t mask; /* slots - 1; 0: none yet */
 };
 

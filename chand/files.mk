@@ -1,1 +1,4 @@
-# programs of this room
+# SPDX-License-Identifier: ISC
+PROGS += chand
+SRC_chand = chand/chand.c chand/local.c
+#MANPAGES += chand/chand.8

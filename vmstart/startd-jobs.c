@@ -1,0 +1,544 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What startd does. Each kind of job is a function that is called with what the last step's program
+ * exited with, begins the next step, and returns; no step waits.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "domain.h"
+#include "ids.h"
+#include "log.h"
+#include "paths.h"
+#include "qids.h"
+#include "startd.h"
+#include "state.h"
+#include "vmconf.h"
+
+#define VM_SERVICE S6_SCAN "/vm"
+#define DAEMON_SERVICE S6_SCAN "/qrexecd"
+#define EXTRA_MS 30000 /* what a start may take beside waiting for the agent */
+#define AUTOSTARTED RUN_DIR "/vm/.autostarted"
+
+#define FORK_AGAIN_MS 500
+
+static void run_some(struct startd *s);
+static void step(struct job *j, int status);
+
+/* Programs. */
+
+static void
+on_no_fork(struct loop *l, int fd, short revents, void *arg)
+{
+	(void)l;
+	(void)fd;
+	(void)revents;
+	step(arg, 111);
+}
+
+static void
+spawn(struct job *j, const char *const *argv)
+{
+	const pid_t pid = fork();
+	sigset_t none;
+
+	if (pid == 0) {
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		signal(SIGPIPE, SIG_DFL);
+		execvp(argv[0], (char *const *)(uintptr_t)argv);
+		die("%s", argv[0]);
+	}
+	if (pid < 0)
+		logit("%s: fork: %s", j->name, strerror(errno));
+	j->child = pid > 0 ? pid : 0;
+	if (pid < 0 && j->s)
+		loop_after(j->s->loop, FORK_AGAIN_MS, on_no_fork, j);
+}
+
+static const char *
+service(const struct job *j)
+{
+	return j->kind == JOB_START || j->kind == JOB_STOP ? VM_SERVICE : DAEMON_SERVICE;
+}
+
+static bool
+instance_there(const struct job *j)
+{
+	char path[128];
+
+	snprintf(path, sizeof path, "%s/instances/%s", service(j), j->name);
+	return access(path, F_OK) == 0;
+}
+
+static void
+spawn_create(struct job *j)
+{
+	const char *const argv[] = {"s6-instance-create", "-d", "-t", "5000", "--", service(j), j->name, NULL};
+	spawn(j, argv);
+}
+
+static void
+spawn_delete(struct job *j)
+{
+	const char *const argv[] = {"s6-instance-delete", "--", service(j), j->name, NULL};
+	spawn(j, argv);
+}
+
+static void
+spawn_log(struct job *j)
+{
+	char dir[160];
+	const char *const argv[] = {"s6-svc", "-u", "--", dir, NULL};
+
+	snprintf(dir, sizeof dir, "%s/instance/%s/log", service(j), j->name);
+	spawn(j, argv);
+}
+
+/* Up, and ready: by events of s6, with a limit of time. */
+static void
+spawn_up(struct job *j, uint32_t ms)
+{
+	char limit[16];
+	const char *const argv[] = {"s6-instance-control", "-wU", "-T", limit, "-u", "--", service(j), j->name, NULL};
+
+	snprintf(limit, sizeof limit, "%u", ms);
+	spawn(j, argv);
+}
+
+static void
+spawn_wait(struct job *j, uint32_t ms)
+{
+	char limit[16], dir[160];
+	const char *const argv[] = {"s6-svwait", "-U", "-t", limit, "--", dir, NULL};
+
+	snprintf(limit, sizeof limit, "%u", ms);
+	snprintf(dir, sizeof dir, "%s/instance/%s", service(j), j->name);
+	spawn(j, argv);
+}
+
+/* A signal to the qube's vmstart, beside whatever program the job waits for: nobody waits for this one. */
+static void
+signal_vm(const char *name, const char *opt)
+{
+	char dir[160];
+	const char *const argv[] = {"s6-svc", opt, "--", dir, NULL};
+	struct job other = {.name = ""};
+
+	snprintf(dir, sizeof dir, VM_SERVICE "/instances/%s", name);
+	spawn(&other, argv);
+}
+
+/* Jobs. */
+
+static int
+lane(enum job_kind k)
+{
+	return k == JOB_UP || k == JOB_DOWN;
+}
+
+static struct job *
+running_in_lane(const struct startd *s, const char *name, int which)
+{
+	for (struct job *j = s->jobs; j; j = j->next)
+		if (j->running && lane(j->kind) == which && strcmp(j->name, name) == 0)
+			return j;
+	return NULL;
+}
+
+static void
+done(struct job *j, bool ok, const char *state, const char *reason, int code)
+{
+	struct startd *s = j->s;
+	struct job **at = &s->jobs;
+	struct client *c;
+
+	if (!ok)
+		logit("%s: refused: %s", j->name, reason);
+	while ((c = j->clients) != NULL) {
+		j->clients = c->next;
+		client_answer(c, ok, state, reason, code);
+	}
+	while (*at != j)
+		at = &(*at)->next;
+	*at = j->next;
+	loop_cancel(s->loop, j->timer);
+	free(j);
+	run_some(s);
+}
+
+static uint32_t
+agent_ms(const struct startd *s, const char *name)
+{
+	struct vmconf c;
+	struct vmconf_error e;
+
+	if (!vmconf_load(s->vm_dir, name, &c, &e))
+		return 60000;
+	return (c.qrexec_timeout > 3600 ? 3600 : c.qrexec_timeout) * 1000;
+}
+
+static bool
+may_start(struct job *j)
+{
+	struct vmconf c;
+	struct vmconf_error e;
+
+	if (faccessat(j->s->vm_dir, j->name, F_OK, 0) < 0) {
+		snprintf(j->reason, sizeof j->reason, "no such qube");
+		return false;
+	}
+	if (!vmconf_load(j->s->vm_dir, j->name, &c, &e)) {
+		snprintf(j->reason, sizeof j->reason, "%.120s:%u: %.120s", e.file, e.line, e.text);
+		return false;
+	}
+	if (strcmp(c.type, "AdminVM") == 0 || strcmp(c.type, "RemoteVM") == 0) {
+		snprintf(j->reason, sizeof j->reason, "a qube of type %s is not started", c.type);
+		return false;
+	}
+	if (qid_assign(j->name) == 0) {
+		snprintf(j->reason, sizeof j->reason, "no qid: %s", strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+enum { S_BEGIN, S_GONE, S_MADE, S_LOGS, S_UP, S_FAILED };
+
+static void
+start_step(struct job *j, int status)
+{
+	struct vm_state st;
+	const bool known = state_read(j->s->state_dir, j->name, &st);
+
+	switch (j->step) {
+	case S_BEGIN:
+		if (known && (strcmp(st.state, "Running") == 0 || strcmp(st.state, "Paused") == 0))
+			return done(j, true, "running", NULL, 0);
+		if (!may_start(j))
+			return done(j, false, NULL, j->reason, 1);
+		if (instance_there(j) && known) {
+			j->step = S_UP;
+			return spawn_wait(j, agent_ms(j->s, j->name) + EXTRA_MS);
+		}
+		j->step = S_GONE;
+		if (instance_there(j))
+			return spawn_delete(j);
+		return start_step(j, 0);
+	case S_GONE:
+		j->step = S_MADE;
+		return spawn_create(j);
+	case S_MADE:
+	case S_LOGS:
+		if (status != 0)
+			break;
+		if (j->step++ == S_MADE)
+			return spawn_log(j);
+		return spawn_up(j, agent_ms(j->s, j->name) + EXTRA_MS);
+	case S_UP:
+		if (status == 0)
+			return done(j, true, "running", NULL, 0);
+		break;
+	case S_FAILED:
+		return done(j, false, NULL, j->reason, j->code ? j->code : 1);
+	}
+	if (!j->reason[0])
+		snprintf(j->reason, sizeof j->reason, "did not start (%s/%s/vm says why)", LOG_DIR, j->name);
+	j->step = S_FAILED;
+	if (instance_there(j))
+		return spawn_delete(j);
+	start_step(j, 0);
+}
+
+static void
+on_patience(struct loop *l, int fd, short revents, void *arg)
+{
+	struct job *j = arg;
+
+	(void)l;
+	(void)fd;
+	(void)revents;
+	logit("%s: not down within %d s", j->name, j->timeout_s);
+	j->timer = 0;
+	signal_vm(j->name, "-q");
+}
+
+static void
+stop_step(struct job *j, int status)
+{
+	if (j->step == S_BEGIN && instance_there(j)) {
+		j->step = S_GONE;
+		if (j->kill)
+			signal_vm(j->name, "-q");
+		else if (j->timeout_s >= 0)
+			j->timer = loop_after(j->s->loop, (uint64_t)j->timeout_s * 1000, on_patience, j);
+		return spawn_delete(j);
+	}
+	if (status != 0)
+		return done(j, false, NULL, "the supervisor did not end it", 111);
+	done(j, true, "halted", NULL, 0);
+}
+
+/* q/NAME is there for the qube's daemons to make their sockets in. */
+static const char *
+make_place(const struct startd *s, const char *name)
+{
+	struct vm_state st;
+	char dir[128], target[128], path[160];
+	uid_t uid;
+
+	if (!state_read(s->state_dir, name, &st))
+		return "no state";
+	uid = prog_uid(st.qid, PROG_QREXECD);
+	snprintf(dir, sizeof dir, RUN_Q "/%s", name);
+	if (mkdir(dir, 0710) < 0 && errno != EEXIST)
+		return strerror(errno);
+	if (chown(dir, uid, GID_DAEMONS) < 0 || chmod(dir, 0710) < 0)
+		return strerror(errno);
+	snprintf(target, sizeof target, "q/%s/qrexec", name);
+	for (int i = 0; i < 3; i++) {
+		if (i == 0)
+			snprintf(path, sizeof path, RUN_DIR "/qrexec.%s", name);
+		else if (i == 1)
+			snprintf(path, sizeof path, RUN_DIR "/qrexec.%u", st.domid);
+		else
+			snprintf(path, sizeof path, RUN_DIR "/qrexec.uuid:%s", st.uuid);
+		(void)unlink(path);
+		if (symlink(target, path) < 0)
+			return strerror(errno);
+	}
+	return NULL;
+}
+
+static void
+remove_place(const char *name)
+{
+	char path[160], want[128], got[128];
+	DIR *d = opendir(RUN_DIR);
+	const struct dirent *f;
+	ssize_t n;
+
+	snprintf(want, sizeof want, "q/%s/qrexec", name);
+	while (d && (f = readdir(d)) != NULL) {
+		if (strncmp(f->d_name, "qrexec.", 7) != 0)
+			continue;
+		n = readlinkat(dirfd(d), f->d_name, got, sizeof got - 1);
+		got[n > 0 ? n : 0] = '\0';
+		if (strcmp(got, want) == 0)
+			(void)unlinkat(dirfd(d), f->d_name, 0);
+	}
+	if (d)
+		closedir(d);
+	/* What qrexecd's uid has made there goes too: sockets, one level. */
+	snprintf(path, sizeof path, RUN_Q "/%s", name);
+	d = opendir(path);
+	while (d && (f = readdir(d)) != NULL)
+		if (f->d_name[0] != '.' || (f->d_name[1] != '\0' && f->d_name[1] != '.'))
+			(void)unlinkat(dirfd(d), f->d_name, 0);
+	if (d)
+		closedir(d);
+	if (rmdir(path) < 0 && errno != ENOENT)
+		logit("%s: %s", path, strerror(errno));
+}
+
+static void
+up_step(struct job *j, int status)
+{
+	const uint32_t ms = agent_ms(j->s, j->name);
+	const char *e;
+
+	switch (j->step) {
+	case S_BEGIN:
+		e = make_place(j->s, j->name);
+		if (e)
+			return done(j, false, NULL, e, 111);
+		if (instance_there(j)) {
+			j->step = S_UP;
+			return spawn_wait(j, ms);
+		}
+		j->step = S_MADE;
+		return spawn_create(j);
+	case S_MADE:
+	case S_LOGS:
+		if (status != 0)
+			break;
+		if (j->step == S_MADE) {
+			j->step = S_LOGS;
+			return spawn_log(j);
+		}
+		j->step = S_UP;
+		return spawn_up(j, ms);
+	case S_UP:
+		if (status == 0)
+			return done(j, true, "running", NULL, 0);
+		break;
+	case S_FAILED:
+		return done(j, false, NULL, "qrexec_timeout passed", END_NO_AGENT);
+	}
+	j->step = S_FAILED;
+	if (instance_there(j))
+		return spawn_delete(j);
+	up_step(j, 0);
+}
+
+/* A start that waits for this domain learns why there is none; else the instance is not needed any more. */
+static void
+domain_ended(struct startd *s, const char *name, int code, const char *reason)
+{
+	struct job *j = running_in_lane(s, name, 0);
+
+	if (j && j->kind == JOB_START) {
+		j->code = code;
+		if (reason[0])
+			snprintf(j->reason, sizeof j->reason, "%s", reason);
+	} else if (!j && code != END_REBOOT) {
+		job_add(s, JOB_STOP, name, NULL, -1, false, 0, NULL);
+	}
+}
+
+static void
+down_step(struct job *j, int status)
+{
+	(void)status;
+	if (j->step == S_BEGIN && instance_there(j)) {
+		j->step = S_GONE;
+		return spawn_delete(j);
+	}
+	remove_place(j->name);
+	domain_ended(j->s, j->name, j->code, j->reason);
+	done(j, true, "halted", NULL, 0);
+}
+
+static void
+step(struct job *j, int status)
+{
+	static void (*const steps[])(struct job *, int) = {
+	    [JOB_START] = start_step, [JOB_STOP] = stop_step, [JOB_UP] = up_step, [JOB_DOWN] = down_step};
+
+	steps[j->kind](j, status);
+}
+
+/* Begins what may begin: one job of a lane, and so many starts at once. */
+static void
+run_some(struct startd *s)
+{
+	size_t starts = 0;
+
+	for (struct job *j = s->jobs; j; j = j->next)
+		starts += j->running && j->kind == JOB_START;
+	for (struct job *j = s->jobs; j; j = j->next) {
+		if (j->running || running_in_lane(s, j->name, lane(j->kind)) ||
+		    (j->kind == JOB_START && starts >= STARTS_AT_ONCE))
+			continue;
+		j->running = true;
+		step(j, 0); /* may end it, and come here again: then all is done */
+		return run_some(s);
+	}
+}
+
+static struct job *
+same_start(const struct startd *s, const char *name)
+{
+	for (struct job *j = s->jobs; j; j = j->next)
+		if (j->kind == JOB_START && strcmp(j->name, name) == 0)
+			return j;
+	return NULL;
+}
+
+/* What runs in the lane and would keep this one waiting for long is told to end. */
+static void
+hurry(struct startd *s, enum job_kind kind, const char *name, bool kill_it)
+{
+	const struct job *j = running_in_lane(s, name, lane(kind));
+
+	if (!j)
+		return;
+	if (kind == JOB_STOP && (j->kind == JOB_START || kill_it))
+		signal_vm(name, kill_it ? "-q" : "-d");
+	if (kind == JOB_DOWN && j->kind == JOB_UP && j->child > 0)
+		kill(j->child, SIGTERM);
+}
+
+void
+job_add(struct startd *s, enum job_kind kind, const char *name, struct client *c, int timeout_s,
+    bool kill_it, int code, const char *reason)
+{
+	struct job *j = kind == JOB_START ? same_start(s, name) : NULL, **at = &s->jobs;
+
+	if (c)
+		c->next = NULL;
+	if (j) {
+		c->next = j->clients;
+		j->clients = c;
+		return;
+	}
+	j = calloc(1, sizeof *j);
+	if (!j) {
+		if (c)
+			client_answer(c, false, NULL, "no memory", 111);
+		return;
+	}
+	*j = (struct job){.s = s, .kind = kind, .timeout_s = timeout_s, .kill = kill_it, .clients = c, .code = code};
+	snprintf(j->name, sizeof j->name, "%s", name);
+	snprintf(j->reason, sizeof j->reason, "%s", reason ? reason : "");
+	hurry(s, kind, name, kill_it);
+	while (*at)
+		at = &(*at)->next;
+	*at = j;
+	run_some(s);
+}
+
+void
+job_child_ended(struct startd *s, pid_t pid, int status)
+{
+	for (struct job *j = s->jobs; j; j = j->next) {
+		if (!j->running || j->child != pid)
+			continue;
+		j->child = 0;
+		step(j, WIFEXITED(status) ? WEXITSTATUS(status) : 128);
+		return;
+	}
+}
+
+void
+jobs_recover(struct startd *s)
+{
+	DIR *d = opendir(VM_SERVICE "/instances");
+	const struct dirent *f;
+	struct vm_state st;
+
+	while (d && (f = readdir(d)) != NULL)
+		if (name_ok(f->d_name) && !is_dom0(f->d_name))
+			job_add(s, state_read(s->state_dir, f->d_name, &st) ? JOB_START : JOB_STOP,
+			    f->d_name, NULL, -1, false, 0, NULL);
+	if (d)
+		closedir(d);
+}
+
+void
+jobs_autostart(struct startd *s)
+{
+	const int fd = open(AUTOSTARTED, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	const int copy = fd >= 0 ? openat(s->vm_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
+	const struct dirent *f;
+	struct vmconf c;
+	struct vmconf_error e;
+
+	while (d && (f = readdir(d)) != NULL)
+		if (name_ok(f->d_name) && !is_dom0(f->d_name) && vmconf_load(s->vm_dir, f->d_name, &c, &e) &&
+		    c.autostart)
+			job_add(s, JOB_START, f->d_name, NULL, -1, false, 0, NULL);
+	if (d)
+		closedir(d);
+	if (fd >= 0)
+		close(fd);
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: ISC */
+/* startd: the one who may start and stop qubes (startsock.h). Root, so kept away from what a qube says. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ids.h"
+#include "kv.h"
+#include "log.h"
+#include "paths.h"
+#include "qids.h"
+#include "sock.h"
+#include "startd.h"
+#include "startd-req.h"
+#include "startsock.h"
+
+static void
+client_free(struct client *c)
+{
+	struct startd *s = c->s;
+
+	loop_cancel(s->loop, c->timer);
+	if (c->policy >= 0) {
+		loop_del(s->loop, c->policy);
+		close(c->policy);
+	}
+	loop_del(s->loop, c->fd);
+	close(c->fd);
+	buf_free(&c->in);
+	buf_free(&c->redeem);
+	free(c);
+	s->nclients--;
+}
+
+void
+client_answer(struct client *c, bool ok, const char *state, const char *reason, int code)
+{
+	struct buf b = {.max = KV_BYTES};
+
+	if (ok)
+		buf_printf(&b, "result=ok\nstate=%s\n\n", state);
+	else if (!buf_printf(&b, "result=refused\n") || !kv_put(&b, "reason", reason) ||
+		 !buf_printf(&b, "code=%d\n\n", code))
+		logit("an answer does not fit");
+	(void)buf_write_fd(&b, c->fd);
+	buf_free(&b);
+	client_free(c);
+}
+
+static void
+refuse(struct client *c, const char *reason, int code)
+{
+	logit("uid %u: refused: %s", c->uid, reason);
+	client_answer(c, false, NULL, reason, code);
+}
+
+/* policyd says what a ticket stands for; its source must be the qube whose qrexecd presents it. */
+static void
+on_redeemed(struct loop *l, int fd, short revents, void *arg)
+{
+	struct client *c = arg;
+	static struct kv kv;
+	const ssize_t n = buf_read_fd(&c->redeem, fd, KV_BYTES);
+	const char *bad, *target, *why;
+
+	(void)revents;
+	(void)l;
+	if (n > 0 || (n == -2 && buf_room(&c->redeem) > 0))
+		return;
+	bad = n == 0 ? kv_parse(&kv, buf_bytes(&c->redeem), c->redeem.len) : "no answer from policyd";
+	if (bad)
+		return refuse(c, bad, 126);
+	why = ticket_answer(&kv, c->person ? -1 : uid_qid(c->uid, PROG_QREXECD), qid_of, &target);
+	if (why)
+		return refuse(c, why, 126);
+	loop_del(c->s->loop, fd);
+	close(fd);
+	c->policy = -1;
+	loop_cancel(c->s->loop, c->timer);
+	c->timer = 0;
+	job_add(c->s, JOB_START, target, c, -1, false, 0, NULL);
+}
+
+static void
+redeem(struct client *c, const char *ticket)
+{
+	struct buf req = {.max = START_REQUEST_MAX};
+
+	c->redeem = (struct buf){.max = KV_BYTES};
+	c->policy = sock_connect(POLICY_SOCK);
+	if (c->policy < 0 || !buf_printf(&req, "redeem=%s\nuse=start\n\n", ticket) ||
+	    buf_write_fd(&req, c->policy) < 0 || !loop_add(c->s->loop, c->policy, POLLIN, on_redeemed, c)) {
+		buf_free(&req);
+		return refuse(c, "policyd cannot be reached", 126);
+	}
+	buf_free(&req);
+}
+
+static void
+act(struct client *c, const struct start_request *r)
+{
+	struct startd *s = c->s;
+
+	if (r->ticket[0])
+		return redeem(c, r->ticket); /* the time limit of the request goes on */
+	loop_cancel(s->loop, c->timer);
+	c->timer = 0;
+	switch (r->op) {
+	case OP_START:
+		return job_add(s, JOB_START, r->name, c, -1, false, 0, NULL);
+	case OP_SHUTDOWN:
+	case OP_KILL:
+		return job_add(s, JOB_STOP, r->name, c, r->timeout_s, r->op == OP_KILL, 0, NULL);
+	case OP_UP:
+		return job_add(s, JOB_UP, r->name, c, -1, false, 0, NULL);
+	case OP_DOWN:
+		return job_add(s, JOB_DOWN, r->name, c, -1, false, r->code, r->reason);
+	}
+}
+
+/* The answer is all that still goes over this connection; who hangs up does not undo a start. */
+static void
+on_client(struct loop *l, int fd, short revents, void *arg)
+{
+	struct client *c = arg;
+	static struct kv kv;
+	struct start_request r;
+	const char *bad;
+	size_t whole;
+	ssize_t n = buf_read_fd(&c->in, fd, START_REQUEST_MAX);
+
+	(void)revents;
+	whole = kv_whole(buf_bytes(&c->in), c->in.len);
+	if (whole == 0 && n > 0 && buf_room(&c->in) > 0)
+		return;
+	loop_del(l, fd);
+	if (whole == 0)
+		return refuse(c, n > 0 ? "request too long" : "request not whole", 100);
+	bad = kv_parse(&kv, buf_bytes(&c->in), whole);
+	if (!bad)
+		bad = request_parse(&kv, &r);
+	if (!bad)
+		bad = request_allowed(&r, c->uid, c->person);
+	if (bad)
+		return refuse(c, bad, 100);
+	act(c, &r);
+}
+
+static void
+on_deadline(struct loop *l, int fd, short revents, void *arg)
+{
+	struct client *c = arg;
+
+	(void)l;
+	(void)fd;
+	(void)revents;
+	c->timer = 0;
+	refuse(c, "not whole, or no answer from policyd, after 5 s", 100);
+}
+
+static void
+on_accept(struct loop *l, int sock, short revents, void *arg)
+{
+	struct startd *s = arg;
+	const int fd = sock_accept(sock);
+	struct client *c = fd >= 0 && s->nclients < CLIENTS_MAX ? calloc(1, sizeof *c) : NULL;
+
+	(void)revents;
+	if (!c) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	*c = (struct client){.s = s, .fd = fd, .policy = -1, .in = {.max = START_REQUEST_MAX}};
+	s->nclients++;
+	if (!sock_peer(fd, &c->uid, NULL))
+		return client_free(c);
+	c->person = uid_qid(c->uid, PROG_QREXECD) < 0 && sock_peer_is_person(fd, s->people);
+	c->timer = loop_after(l, REQUEST_MS, on_deadline, c);
+	if (!loop_add(l, fd, POLLIN, on_client, c))
+		client_free(c);
+}
+
+static void
+on_signal(struct loop *l, int sig, short revents, void *arg)
+{
+	int status;
+	pid_t pid;
+
+	(void)revents;
+	if (sig == SIGTERM)
+		return loop_stop(l, 0); /* the qubes stay: s6 and their vmstarts hold them */
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		job_child_ended(arg, pid, status);
+}
+
+static int
+options(int argc, char **argv)
+{
+	static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
+	int c, fd = -1;
+
+	log_open("startd", NULL);
+	while ((c = getopt_long(argc, argv, "n:h", longs, NULL)) != -1) {
+		if (c == 'h') {
+			puts("usage: startd [-n FD]\n  -n FD  write a newline to FD when ready");
+			exit(0);
+		}
+		fd = c == 'n' ? atoi(optarg) : -1;
+		if (fd < 3)
+			usage_die("usage: startd [-n FD]");
+	}
+	if (optind != argc)
+		usage_die("usage: startd [-n FD]");
+	return fd;
+}
+
+int
+main(int argc, char **argv)
+{
+	static const int sigs[] = {SIGTERM, SIGCHLD};
+	static struct startd s;
+	const int ready_fd = options(argc, argv);
+
+	umask(022);
+	signal(SIGPIPE, SIG_IGN);
+	s.people = people_gid();
+	s.loop = loop_new();
+	s.state_dir = open(RUN_STATE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	s.vm_dir = open(ETC_VM, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	s.sock = sock_listen(START_SOCK, 0666);
+	if (s.state_dir < 0 || s.vm_dir < 0 || s.sock < 0)
+		die("%s", s.state_dir < 0 ? RUN_STATE : s.vm_dir < 0 ? ETC_VM : START_SOCK);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		die("no_new_privs");
+	if (!loop_signals(s.loop, sigs, 2, on_signal, &s) || !loop_add(s.loop, s.sock, POLLIN, on_accept, &s))
+		die("loop");
+	if (ready_fd >= 0) {
+		if (write(ready_fd, "\n", 1) != 1)
+			logit("readiness: %s", strerror(errno));
+		close(ready_fd);
+	}
+	jobs_recover(&s);
+	jobs_autostart(&s);
+	return loop_run(s.loop);
+}

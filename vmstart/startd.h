@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: ISC */
+/* startd's parts: startd.c (sockets, who may what), startd-jobs.c (what is done, by s6's programs). */
+#ifndef STARTD_H
+#define STARTD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "buf.h"
+#include "loop.h"
+#include "names.h"
+
+#define CLIENTS_MAX 512
+#define STARTS_AT_ONCE 8
+#define REQUEST_MS 5000
+
+struct startd;
+
+struct client {
+	struct client *next; /* of all, or of those who wait for one job */
+	struct startd *s;
+	int fd, policy; /* policy: the connection that redeems its ticket, or -1 */
+	uid_t uid;
+	bool person;
+	struct buf in, redeem;
+	uint32_t timer;
+};
+
+/* A qube has two lanes: its domain, and its daemons; one job at a time runs in each. */
+enum job_kind {
+	JOB_START, /* lane 0 */
+	JOB_STOP,
+	JOB_UP, /* lane 1 */
+	JOB_DOWN,
+};
+
+struct job {
+	struct job *next; /* of all, oldest first */
+	struct startd *s;
+	enum job_kind kind;
+	char name[NAME_LEN_MAX + 1];
+	bool running, kill;
+	int step, timeout_s; /* STOP: seconds until the guest is not asked any more; -1: its own */
+	pid_t child;
+	uint32_t timer;
+	struct client *clients;
+	int code; /* DOWN: how the domain ended */
+	char reason[256];
+};
+
+struct startd {
+	struct loop *loop;
+	int sock, state_dir, vm_dir;
+	gid_t people;
+	struct client *clients;
+	size_t nclients;
+	struct job *jobs;
+};
+
+/* Takes over c. timeout_s, kill: STOP. code, reason: DOWN. */
+void job_add(struct startd *s, enum job_kind kind, const char *name, struct client *c, int timeout_s,
+    bool kill, int code, const char *reason);
+void job_child_ended(struct startd *s, pid_t pid, int status);
+/* After a restart: what was begun goes on, what was left is removed. */
+void jobs_recover(struct startd *s);
+void jobs_autostart(struct startd *s);
+
+/* Answers and lets go of c. */
+void client_answer(struct client *c, bool ok, const char *state, const char *reason, int code);
+
+#endif

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * vmstart NAME: one per running qube, in the foreground. The keeper (this process, root) builds the domain or
+ * adopts the live one, waits until it has gone, and undoes all; the console (console.c) is its only child.
+ * Exit codes: domain.h.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "console.h"
+#include "domain.h"
+#include "kv.h"
+#include "log.h"
+#include "loop.h"
+#include "paths.h"
+#include "qids.h"
+#include "sock.h"
+#include "startsock.h"
+
+#define ASK_AGAIN_MS 250    /* startd is not there: it is being restarted */
+#define GRACE_S 10	    /* what startd may take longer than the agent's time limit */
+#define CONSOLE_AGAIN_MS 1000
+#define DOWN_MS 8000
+
+struct keeper {
+	struct vmconf conf;
+	struct vm_state state;
+	struct domain dom;
+	struct loop *loop;
+	int state_dir, ready_fd, console, ask; /* console: a pidfd; ask: the connection to startd */
+	struct buf answer;
+	uint32_t kill_timer, agent_timer;
+	bool asked_down, no_agent;
+};
+
+static void ask_up(struct loop *l, int fd, short revents, void *arg);
+
+static _Noreturn void
+fail(const struct keeper *k, const char *what)
+{
+	logit("cannot start: %s: %s", what, strerror(errno));
+	(void)k;
+	exit(END_FAILURE);
+}
+
+static void
+set_state(struct keeper *k, const char *word)
+{
+	snprintf(k->state.state, sizeof k->state.state, "%s", word);
+	k->state.pid = getpid();
+	if (!state_write(k->state_dir, &k->state))
+		logit("state %s not written: %s", word, strerror(errno));
+}
+
+/* The console. */
+
+static void start_console(struct loop *l, int fd, short revents, void *arg);
+
+static void
+on_console_end(struct loop *l, int fd, short revents, void *arg)
+{
+	struct keeper *k = arg;
+	siginfo_t si;
+
+	(void)revents;
+	waitid(P_PIDFD, (id_t)fd, &si, WEXITED);
+	loop_del(l, fd);
+	close(fd);
+	k->console = -1;
+	logit("the console ended; another follows");
+	loop_after(l, CONSOLE_AGAIN_MS, start_console, k);
+}
+
+static void
+start_console(struct loop *l, int fd, short revents, void *arg)
+{
+	struct keeper *k = arg;
+	const pid_t keeper = getpid();
+	pid_t pid = fork();
+
+	(void)fd;
+	(void)revents;
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != keeper || dup2(k->dom.console_fd, 3) < 0 ||
+		    syscall(SYS_close_range, 4, ~0u, 0) < 0)
+			_exit(END_FAILURE);
+		console_main(3, k->state.name, k->state.qid);
+	}
+	k->console = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+	if (k->console < 0)
+		logit("no console: %s", strerror(errno));
+	else
+		loop_add(l, k->console, POLLIN, on_console_end, k);
+}
+
+/* startd brings up the qube's daemons and tells when the agent has answered. */
+
+static void
+give_up(struct keeper *k, const char *why)
+{
+	logit("the agent did not come: %s", why);
+	k->no_agent = true;
+	domain_destroy(&k->dom);
+}
+
+static void
+on_agent_timeout(struct loop *l, int fd, short revents, void *arg)
+{
+	(void)l;
+	(void)fd;
+	(void)revents;
+	give_up(arg, "no answer from startd in time");
+}
+
+static void
+now_running(struct keeper *k)
+{
+	loop_cancel(k->loop, k->agent_timer);
+	set_state(k, "Running");
+	if (k->ready_fd >= 0) {
+		if (write(k->ready_fd, "\n", 1) != 1)
+			logit("readiness: %s", strerror(errno));
+		close(k->ready_fd);
+		k->ready_fd = -1;
+	}
+}
+
+static void
+hang_up(struct keeper *k)
+{
+	if (k->ask < 0)
+		return;
+	loop_del(k->loop, k->ask);
+	close(k->ask);
+	k->ask = -1;
+	buf_free(&k->answer);
+}
+
+static void
+on_answer(struct loop *l, int fd, short revents, void *arg)
+{
+	struct keeper *k = arg;
+	const ssize_t n = buf_read_fd(&k->answer, fd, KV_BYTES);
+	static struct kv kv;
+	const char *bad, *result, *why;
+
+	(void)revents;
+	if (n > 0 || n == -2)
+		return;
+	bad = n < 0 || k->answer.len == 0 ? "none" : kv_parse(&kv, buf_bytes(&k->answer), k->answer.len);
+	hang_up(k);
+	if (bad) { /* startd was ended in the middle: the next one starts over */
+		loop_after(l, ASK_AGAIN_MS, ask_up, k);
+		return;
+	}
+	result = kv_get(&kv, "result");
+	why = kv_get(&kv, "reason");
+	if (k->asked_down)
+		return;
+	if (result && strcmp(result, "ok") == 0)
+		now_running(k);
+	else
+		give_up(k, why ? why : "startd refused");
+}
+
+static void
+ask_up(struct loop *l, int fd, short revents, void *arg)
+{
+	struct keeper *k = arg;
+	struct buf req = {.max = START_REQUEST_MAX};
+
+	(void)fd;
+	(void)revents;
+	if (k->asked_down || k->no_agent)
+		return;
+	k->answer = (struct buf){.max = KV_BYTES};
+	k->ask = sock_connect(START_SOCK);
+	if (k->ask < 0 || !buf_printf(&req, "op=up\nname=%s\n\n", k->state.name) ||
+	    buf_write_fd(&req, k->ask) < 0 || !loop_add(l, k->ask, POLLIN, on_answer, k)) {
+		hang_up(k);
+		loop_after(l, ASK_AGAIN_MS, ask_up, k);
+	}
+	buf_free(&req);
+}
+
+/* The end. */
+
+static void
+on_gone(struct loop *l, int fd, short revents, void *arg)
+{
+	struct keeper *k = arg;
+	int code;
+
+	(void)revents;
+	loop_del(l, fd);
+	code = domain_end(&k->dom);
+	if (k->no_agent)
+		code = END_NO_AGENT;
+	else if (k->asked_down)
+		code = END_POWEROFF;
+	loop_stop(l, code);
+}
+
+static void
+on_patience(struct loop *l, int fd, short revents, void *arg)
+{
+	struct keeper *k = arg;
+
+	(void)l;
+	(void)fd;
+	(void)revents;
+	logit("did not shut down within %u s: destroyed", k->conf.shutdown_timeout);
+	domain_destroy(&k->dom);
+}
+
+static void
+on_signal(struct loop *l, int sig, short revents, void *arg)
+{
+	struct keeper *k = arg;
+
+	(void)revents;
+	if (sig == SIGQUIT) {
+		k->asked_down = true;
+		set_state(k, "Dying");
+		domain_destroy(&k->dom);
+	} else if (!k->asked_down) {
+		k->asked_down = true;
+		set_state(k, "Halting");
+		domain_shutdown(&k->dom);
+		k->kill_timer =
+		    loop_after(l, (uint64_t)k->conf.shutdown_timeout * 1000, on_patience, k);
+	}
+}
+
+/* Undoes all, whatever there was. */
+static void
+clean_up(struct keeper *k, int code, const char *why)
+{
+	struct buf req = {.max = START_REQUEST_MAX};
+	static struct kv kv;
+	const char *bad;
+
+	domain_cleanup(&k->dom);
+	if (unlinkat(k->state_dir, k->state.name, 0) < 0 && errno != ENOENT)
+		logit("state not removed: %s", strerror(errno));
+	if (!buf_printf(&req, "op=down\nname=%s\ncode=%d\n", k->state.name, code) ||
+	    (why && !kv_put(&req, "reason", why)) || !buf_printf(&req, "\n"))
+		logit("op=down does not fit");
+	bad = kv_call(START_SOCK, buf_bytes(&req), req.len, DOWN_MS, &kv, NULL);
+	if (bad)
+		logit("op=down: %s", bad);
+	buf_free(&req);
+}
+
+static void
+load(struct keeper *k, const char *name)
+{
+	const int etc = open(ETC_VM, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct vmconf_error e;
+
+	if (etc < 0)
+		fail(k, ETC_VM);
+	if (!vmconf_load(etc, name, &k->conf, &e)) {
+		logit("cannot start: %s:%u: %s", e.file, e.line, e.text);
+		exit(END_FAILURE);
+	}
+	close(etc);
+	k->state_dir = open(RUN_STATE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (k->state_dir < 0)
+		fail(k, RUN_STATE);
+}
+
+/* True: the domain that an earlier keeper built is alive, and now ours. */
+static bool
+adopt(struct keeper *k, const char *name)
+{
+	const bool known = state_read(k->state_dir, name, &k->state);
+
+	if (known && k->state.qid == qid_of(name) && domain_adopt(&k->dom)) {
+		logit("adopts session %s, domain %u", k->state.session, k->state.domid);
+		return true;
+	}
+	snprintf(k->state.name, sizeof k->state.name, "%s", name);
+	domain_cleanup(&k->dom); /* what an earlier one left */
+	(void)unlinkat(k->state_dir, name, 0);
+	return false;
+}
+
+static void
+build(struct keeper *k)
+{
+	const char *e;
+
+	k->state.qid = qid_of(k->conf.name);
+	if (k->state.qid == 0)
+		fail(k, "no qid (startd assigns it)");
+	hexid_new(k->state.session);
+	snprintf(k->state.uuid, sizeof k->state.uuid, "%s", k->conf.uuid);
+	k->state.init_pid = k->state.init_born = 0;
+	e = domain_prepare(&k->dom);
+	if (!e) {
+		e = domain_build(&k->dom);
+	}
+	if (e) {
+		const int err = errno;
+		char why[256];
+
+		snprintf(why, sizeof why, "%s: %s", e, strerror(err));
+		logit("cannot start: %s", why);
+		clean_up(k, END_FAILURE, why);
+		exit(END_FAILURE);
+	}
+	set_state(k, "Transient");
+	logit("session %s, domain %u", k->state.session, k->state.domid);
+}
+
+static void
+usage(void)
+{
+	puts("usage: vmstart [-n FD] NAME\n"
+	     "Builds the qube NAME, lives as long as it lives, takes it down. Run by startd through s6.\n"
+	     "  -n FD  write a newline to FD when the qube is running");
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
+	static const int sigs[] = {SIGTERM, SIGINT, SIGQUIT};
+	static struct keeper k = {.ready_fd = -1, .console = -1, .ask = -1};
+	int c, code;
+
+	log_open("vmstart", NULL);
+	while ((c = getopt_long(argc, argv, "n:h", longs, NULL)) != -1) {
+		if (c == 'h') {
+			usage();
+			return 0;
+		}
+		k.ready_fd = c == 'n' ? atoi(optarg) : -1;
+		if (k.ready_fd < 3)
+			usage_die("usage: vmstart [-n FD] NAME");
+	}
+	if (optind + 1 != argc || !name_ok(argv[optind]) || is_dom0(argv[optind]))
+		usage_die("usage: vmstart [-n FD] NAME");
+	log_open("vmstart", argv[optind]);
+	signal(SIGPIPE, SIG_IGN);
+	if (k.ready_fd >= 0)
+		fd_cloexec(k.ready_fd);
+	k.dom = (struct domain){.conf = &k.conf, .state = &k.state, .end_fd = -1, .console_fd = -1};
+	k.loop = loop_new();
+	if (!loop_signals(k.loop, sigs, 3, on_signal, &k))
+		die("signals");
+	load(&k, argv[optind]);
+	if (!adopt(&k, argv[optind])) {
+		domain_warn();
+		build(&k);
+	}
+	if (!loop_add(k.loop, k.dom.end_fd, POLLIN, on_gone, &k))
+		die("loop");
+	start_console(k.loop, -1, 0, &k);
+	ask_up(k.loop, -1, 0, &k);
+	k.agent_timer = loop_after(k.loop, (uint64_t)(k.conf.qrexec_timeout + GRACE_S) * 1000,
+	    on_agent_timeout, &k);
+	code = loop_run(k.loop);
+	logit("ended, code %d", code);
+	clean_up(&k, code, k.no_agent ? "the agent did not answer in time" : NULL);
+	return code;
+}

@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: ISC
+# The text files that several rooms read: a qube's definition and what runs. Part of lib.a.
+LIB_SRC += conf/state.c conf/vmconf.c
+MANPAGES += conf/vm.d.5

@@ -51,17 +51,13 @@ arena_dup(struct arena *a, const char *s, size_t n)
 char *
 arena_vprintf(struct arena *a, const char *fmt, va_list ap)
 {
-	va_list again;
-	char *p;
-	int n;
+	char *s = NULL, *p;
+	int n = vasprintf(&s, fmt, ap);
 
-	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, again);
-	va_end(again);
 	if (n < 0)
 		die("policy");
-	p = arena_get(a, (size_t)n + 1);
-	vsnprintf(p, (size_t)n + 1, fmt, ap);
+	p = arena_dup(a, s, (size_t)n);
+	free(s);
 	return p;
 }
 

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "buf.h"
 #include "log.h"
 #include "names.h"
 #include "parse.h"
@@ -71,40 +72,19 @@ over(struct loader *l, const char *file, bool is, const char *what)
 	return true;
 }
 
-/* The whole file, NUL-terminated, malloced; NULL after a complaint. */
-static char *
-read_all(struct loader *l, const char *file, int fd, size_t *n)
+/* The whole file and a NUL behind it. False after a complaint. */
+static bool
+read_all(struct loader *l, const char *file, int fd, struct buf *b)
 {
-	size_t cap = 4096;
-	char *p = malloc(cap);
 	ssize_t r;
 
-	*n = 0;
-	for (;;) {
-		if (p == NULL)
-			die("policy");
-		r = read(fd, p + *n, cap - *n - 1);
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			break;
-		*n += (size_t)r;
-		l->bytes += (size_t)r;
-		if (over(
-			l, file, l->bytes > BYTES_MAX, "the policy files are too large together")) {
-			free(p);
-			return NULL;
-		}
-		if (cap - *n < 2)
-			p = realloc(p, cap *= 2);
-	}
-	p[*n] = '\0';
-	if (r < 0) {
+	b->max = BYTES_MAX;
+	while ((r = buf_read_fd(b, fd, 8192)) > 0 || (r == -2 && buf_room(b) > 0))
+		l->bytes += r > 0 ? (size_t)r : 0;
+	if (r == -1)
 		complain(l, file, 0, 0, "cannot be read: %s", strerror(errno));
-		free(p);
-		return NULL;
-	}
-	return p;
+	return r != -1 && !over(l, file, r == -2 || l->bytes > BYTES_MAX || !buf_put(b, "", 1),
+			      "the policy files are too large together");
 }
 
 /* LF, CR LF and CR end a line. */
@@ -143,8 +123,7 @@ load(struct unit *u, const struct line *from, const struct word *w)
 	unsigned line = from == NULL ? 0 : from->no, col = w == NULL ? 0 : w->col;
 	struct loader *l = u->l;
 	struct stat st = {0};
-	char *text;
-	size_t n;
+	struct buf text = {0};
 	int fd;
 
 	add_dep_of(l->p, u->file);
@@ -168,11 +147,10 @@ load(struct unit *u, const struct line *from, const struct word *w)
 			close(fd);
 			return;
 		}
-	text = read_all(l, u->file, fd, &n);
+	if (read_all(l, u->file, fd, &text))
+		parse_text(u, (char *)text.data + text.off, text.len - 1);
 	close(fd);
-	if (text != NULL)
-		parse_text(u, text, n);
-	free(text);
+	buf_free(&text);
 }
 
 static const char *

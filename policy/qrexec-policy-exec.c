@@ -125,7 +125,7 @@ cmd_exec(struct tool *t, int argc, char **argv)
 		return 2;
 	}
 	x.rq = (struct policy_request){argv[optind], argv[optind + 1], argv[optind + 2], NULL};
-	if (x.path == NULL && access(x.socket, F_OK) == 0)
+	if (x.path == NULL && x.socket != NULL && access(x.socket, F_OK) == 0)
 		return ask_policyd(&x);
 	return decide_here(t, &x);
 }

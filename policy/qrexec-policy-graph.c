@@ -67,12 +67,12 @@ tool_calls_free(struct call *v, size_t n)
 }
 
 static bool
-wanted(char *const *v, size_t n, const char *s)
+wanted(const struct words *w, const char *s)
 {
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(v[i], s) == 0)
+	for (size_t i = 0; i < w->n; i++)
+		if (strcmp(w->v[i], s) == 0)
 			return true;
-	return n == 0;
+	return w->n == 0;
 }
 
 static void
@@ -94,13 +94,13 @@ edge(struct tool *t, FILE *f, const char *source, const char *target, const stru
 	struct decision d;
 
 	policy_decide(t->p, t->si, &rq, &d);
-	if (d.verdict == V_ALLOW || (d.verdict == V_ASK && t->ask)) {
+	if (d.verdict == V_ALLOW || (d.verdict == V_ASK && t->ask != NULL)) {
 		fputs("  ", f);
 		quoted(f, source);
 		fputs(" -> ", f);
 		quoted(f, d.verdict == V_ALLOW && target[0] == '@' ? d.target : target);
 		fputs(" [", f);
-		if (!t->no_labels) {
+		if (t->no_labels == NULL) {
 			fputs("label=", f);
 			quoted(f, c->label);
 			putc(' ', f);
@@ -129,13 +129,13 @@ cmd_graph(struct tool *t)
 	for (size_t s = 0; (source = sysinfo_at(t->si, s)) != NULL; s++)
 		for (size_t c = 0; c < n; c++) {
 			if (strcmp(source->type, "AdminVM") == 0 ||
-			    !wanted(t->sources, t->nsources, source->name) ||
-			    !wanted(t->services, t->nservices, calls[c].label))
+			    !wanted(&t->sources, source->name) ||
+			    !wanted(&t->services, calls[c].label))
 				continue;
 			for (size_t k = 0; (target = sysinfo_at(t->si, k)) != NULL; k++)
-				if (wanted(t->targets, t->ntargets, target->name))
+				if (wanted(&t->targets, target->name))
 					edge(t, f, source->name, target->name, &calls[c]);
-			if (wanted(t->targets, t->ntargets, "@dispvm"))
+			if (wanted(&t->targets, "@dispvm"))
 				edge(t, f, source->name, "@dispvm", &calls[c]);
 		}
 	fputs("}\n", f);

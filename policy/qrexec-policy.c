@@ -2,12 +2,12 @@
 /* The policy as a command: eval, explain, lint, print, graph; and three older names. */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "buf.h"
 #include "log.h"
 #include "paths.h"
 #include "policy/sysread.h"
@@ -38,29 +38,22 @@ tool_policy(struct tool *t)
 static struct sysinfo *
 read_json(const char *path)
 {
+	struct buf b = {.max = JSON_MAX};
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	const char *why = NULL;
 	struct sysinfo *si;
-	struct stat st;
-	char *text;
-	ssize_t n = 0, r;
+	ssize_t r = -1;
 
-	if (fd < 0 || fstat(fd, &st) != 0)
+	while (fd >= 0 && (r = buf_read_fd(&b, fd, 65536)) > 0)
+		;
+	if (r == -1)
 		die("%s", path);
-	text = malloc(JSON_MAX + 1);
-	if (text == NULL)
-		die("%s", path);
-	while (n <= (ssize_t)JSON_MAX && (r = read(fd, text + n, JSON_MAX + 1 - (size_t)n)) != 0) {
-		if (r < 0 && errno != EINTR)
-			die("%s", path);
-		n += r < 0 ? 0 : r;
-	}
 	close(fd);
-	si = sysinfo_json(text, (size_t)n, &why);
-	free(text);
+	si = sysinfo_json((const char *)buf_bytes(&b), b.len, &why);
+	buf_free(&b);
 	errno = 0;
-	if (si == NULL)
-		die("%s: %s", path, why);
+	if (si == NULL || r != 0)
+		die("%s: %s", path, r != 0 ? "too large" : why);
 	return si;
 }
 
@@ -134,12 +127,15 @@ int
 cmd_eval(struct tool *t)
 {
 	static const int status[] = {[V_ALLOW] = 0, [V_DENY] = 1, [V_ASK] = 3, [V_ERROR] = SYSTEM};
-	struct policy_request rq = {t->source, t->target, t->service, t->requested_source};
+	struct policy_request rq = {.requested_source = t->requested_source};
 	struct decision d;
 	enum verdict v;
 
-	if (rq.source == NULL || rq.target == NULL || rq.service == NULL)
-		usage_die("eval needs --source, --target and --service");
+	if (t->sources.n != 1 || t->targets.n != 1 || t->services.n != 1)
+		usage_die("eval needs one --source, --target and --service");
+	rq.source = t->sources.v[0];
+	rq.target = t->targets.v[0];
+	rq.service = t->services.v[0];
 	tool_policy(t);
 	tool_sysinfo(t);
 	policy_decide(t->p, t->si, &rq, &d);
@@ -179,101 +175,79 @@ cmd_print(struct tool *t)
 	return 0;
 }
 
-enum {
-	O_ETC = 256,
-	O_RUN,
-	O_LEGACY,
-	O_SYS,
-	O_SOURCE,
-	O_TARGET,
-	O_SERVICE,
-	O_REQUESTED,
-	O_ALL,
-	O_ASK,
-	O_LABELS,
-	O_OUTPUT,
-	O_HELP
-};
-static const struct option options[] = {
-    {"etc", required_argument, NULL, O_ETC},
-    {"policy-dir", required_argument, NULL, O_ETC},
-    {"run", required_argument, NULL, O_RUN},
-    {"legacy", required_argument, NULL, O_LEGACY},
-    {"system-info", required_argument, NULL, O_SYS},
-    {"source", required_argument, NULL, O_SOURCE},
-    {"target", required_argument, NULL, O_TARGET},
-    {"service", required_argument, NULL, O_SERVICE},
-    {"requested-source", required_argument, NULL, O_REQUESTED},
-    {"all", required_argument, NULL, O_ALL},
-    {"include-ask", no_argument, NULL, O_ASK},
-    {"skip-labels", no_argument, NULL, O_LABELS},
-    {"output", required_argument, NULL, O_OUTPUT},
-    {"help", no_argument, NULL, O_HELP},
-    {NULL, 0, NULL, 0},
-};
-
-/* graph's options take several words: all up to the next option. */
-static size_t
-words(char *const *argv, int argc, char *const **out)
+static bool
+is(const char *a, const char *b)
 {
-	size_t n = 1;
-
-	*out = argv + optind - 1;
-	for (; optind < argc && argv[optind][0] != '-'; optind++)
-		n++;
-	return n;
+	return strcmp(a, b) == 0;
 }
 
-static void
-one_option(struct tool *t, int o, int argc, char **argv, bool many)
+enum { NONE, ONE, MANY };
+static const struct {
+	const char *name;
+	int words;
+	size_t at; /* in struct tool */
+} options[] = {
+    {"etc", ONE, offsetof(struct tool, dirs.etc)},
+    {"policy-dir", ONE, offsetof(struct tool, dirs.etc)},
+    {"run", ONE, offsetof(struct tool, dirs.run)},
+    {"legacy", ONE, offsetof(struct tool, dirs.legacy)},
+    {"system-info", ONE, offsetof(struct tool, sysfile)},
+    {"source", MANY, offsetof(struct tool, sources)},
+    {"target", MANY, offsetof(struct tool, targets)},
+    {"service", MANY, offsetof(struct tool, services)},
+    {"requested-source", ONE, offsetof(struct tool, requested_source)},
+    {"all", ONE, offsetof(struct tool, all)},
+    {"include-ask", NONE, offsetof(struct tool, ask)},
+    {"skip-labels", NONE, offsetof(struct tool, no_labels)},
+    {"output", ONE, offsetof(struct tool, output)},
+};
+#define NOPTIONS (sizeof(options) / sizeof(options[0]))
+
+/* One option with its words; how many of argv it took, 0 if it is none of ours. */
+static int
+one_option(struct tool *t, int argc, char **argv)
 {
-	switch (o) {
-	case O_ETC:
-		t->dirs.etc = optarg;
-		break;
-	case O_RUN:
-		t->dirs.run = optarg;
-		break;
-	case O_LEGACY:
-		t->dirs.legacy = optarg;
-		break;
-	case O_SYS:
-		t->sysfile = optarg;
-		break;
-	case O_REQUESTED:
-		t->requested_source = optarg;
-		break;
-	case O_ALL:
-		t->all = optarg;
-		break;
-	case O_ASK:
-		t->ask = true;
-		break;
-	case O_LABELS:
-		t->no_labels = true;
-		break;
-	case O_OUTPUT:
-		t->output = optarg;
-		break;
-	case O_SOURCE:
-		t->source = optarg;
-		t->nsources = many ? words(argv, argc, &t->sources) : 1;
-		break;
-	case O_TARGET:
-		t->target = optarg;
-		t->ntargets = many ? words(argv, argc, &t->targets) : 1;
-		break;
-	case O_SERVICE:
-		t->service = optarg;
-		t->nservices = many ? words(argv, argc, &t->services) : 1;
-		break;
-	case O_HELP:
-		fputs(usage_text, stdout);
-		exit(0);
-	default:
-		fputs(usage_text, stderr);
-		exit(USAGE);
+	struct words w = {.v = argv + 1};
+	size_t i = 0;
+	void *at;
+
+	while (
+	    i < NOPTIONS && (strncmp(argv[0], "--", 2) != 0 || !is(argv[0] + 2, options[i].name)))
+		i++;
+	if (i == NOPTIONS || (options[i].words != NONE && argc < 2))
+		return 0;
+	at = (char *)t + options[i].at;
+	if (options[i].words != MANY) {
+		memcpy(at, options[i].words == NONE ? &argv[0] : &argv[1], sizeof(char *));
+		return options[i].words == NONE ? 1 : 2;
 	}
+	for (w.n = 1; (int)w.n + 1 < argc && argv[w.n + 1][0] != '-'; w.n++)
+		;
+	memcpy(at, &w, sizeof(w));
+	return (int)w.n + 1;
+}
+
+/* Leaves what is no option in argv; how many. */
+static int
+parse_options(struct tool *t, int argc, char **argv)
+{
+	int n = 0, took;
+
+	for (int i = 0; i < argc; i += took) {
+		took = 1;
+		if (is(argv[i], "--help")) {
+			fputs(usage_text, stdout);
+			exit(0);
+		}
+		if (argv[i][0] != '-') {
+			argv[n++] = argv[i];
+		} else if ((took = one_option(t, argc - i, argv + i)) == 0) {
+			fprintf(stderr, "%s: unknown option, or no word behind it\n%s", argv[i],
+			    usage_text);
+			exit(USAGE);
+		}
+	}
+	return n;
 }
 
 static const char *
@@ -282,12 +256,6 @@ base_name(const char *path)
 	const char *slash = strrchr(path, '/');
 
 	return slash == NULL ? path : slash + 1;
-}
-
-static bool
-is(const char *a, const char *b)
-{
-	return strcmp(a, b) == 0;
 }
 
 static int
@@ -319,26 +287,18 @@ int
 main(int argc, char **argv)
 {
 	struct tool t = {.dirs = {RUN_POLICY, ETC_POLICY, LEGACY_POLICY}};
-	const char *me = base_name(argc > 0 ? argv[0] : ""), *cmd;
-	int o;
+	const char *me = base_name(argc > 0 ? argv[0] : "qrexec-policy"), *cmd = "graph";
 
-	log_open(me[0] == '\0' ? "qrexec-policy" : me, NULL);
+	log_open(me, NULL);
 	if (is(me, "qrexec-policy-exec"))
 		return tool_done(&t, cmd_exec(&t, argc, argv));
 	if (is(me, "qubes-policy-lint"))
 		return cmd_lint_files(argc, argv);
-	if (is(me, "qrexec-policy-graph")) {
-		cmd = "graph";
-	} else {
-		if (argc > 1 && argv[1][0] == '-')
-			one_option(&t, is(argv[1], "--help") ? O_HELP : '?', argc, argv, false);
-		cmd = argc > 1 ? argv[1] : "";
-		if (argc > 1) {
-			argc--;
-			argv++;
-		}
+	argc = argc < 2 ? 0 : parse_options(&t, argc - 1, ++argv);
+	if (!is(me, "qrexec-policy-graph")) {
+		cmd = argc > 0 ? argv[0] : "";
+		argc -= argc > 0;
+		argv++;
 	}
-	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1)
-		one_option(&t, o, argc, argv, is(cmd, "graph"));
-	return tool_done(&t, run(&t, cmd, argc - optind, argv + optind));
+	return tool_done(&t, run(&t, cmd, argc, argv));
 }

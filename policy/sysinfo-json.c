@@ -30,7 +30,7 @@ fail(struct js *j, const char *why)
 static int
 peek(struct js *j)
 {
-	while (j->p < j->end && memchr(" \t\r\n", *j->p, 4) != NULL)
+	while (j->p < j->end && *j->p != '\0' && strchr(" \t\r\n", *j->p) != NULL)
 		j->p++;
 	return j->p < j->end ? (unsigned char)*j->p : -1;
 }
@@ -56,70 +56,30 @@ literal(struct js *j, const char *s)
 	return true;
 }
 
-static bool
-hex4(struct js *j, uint32_t *out)
-{
-	static const char digits[] = "0123456789abcdef";
-	const char *d;
-
-	*out = 0;
-	if (j->end - j->p < 4)
-		return fail(j, "a \\u without four digits");
-	for (int i = 0; i < 4; i++) {
-		char c = *j->p++;
-
-		c = c >= 'A' && c <= 'F' ? (char)(c + 32) : c;
-		d = c == '\0' ? NULL : strchr(digits, c);
-		if (d == NULL)
-			return fail(j, "a \\u without four digits");
-		*out = *out << 4 | (uint32_t)(d - digits);
-	}
-	return true;
-}
-
-static char *
-put_utf8(char *o, uint32_t c)
-{
-	unsigned more = c < 0x80 ? 0 : c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
-	static const uint8_t lead[] = {0, 0xc0, 0xe0, 0xf0};
-
-	*o++ = (char)(lead[more] | c >> (6 * more));
-	while (more-- > 0)
-		*o++ = (char)(0x80 | (c >> (6 * more) & 0x3f));
-	return o;
-}
-
+/* What is read here is ASCII; a \u beyond it becomes a question mark. */
 static bool
 escape(struct js *j, char **o)
 {
-	static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-	uint32_t c, low;
-	const char *f;
+	static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t",
+			  hex[] = "0123456789abcdefABCDEF";
+	const char *f = j->p == j->end || *j->p == '\0' ? NULL : strchr(from, *j->p);
+	uint32_t c = 0;
 
-	if (j->p == j->end)
-		return fail(j, "an unfinished string");
-	if (*j->p != 'u') {
-		f = *j->p == '\0' ? NULL : strchr(from, *j->p);
-		if (f == NULL)
-			return fail(j, "an unknown escape");
+	if (f != NULL) {
 		j->p++;
 		*(*o)++ = to[f - from];
 		return true;
 	}
-	j->p++;
-	if (!hex4(j, &c))
-		return false;
-	if (c >= 0xd800 && c <= 0xdbff) {
-		if (j->end - j->p < 2 || j->p[0] != '\\' || j->p[1] != 'u')
-			return fail(j, "half a surrogate pair");
-		j->p += 2;
-		if (!hex4(j, &low) || low < 0xdc00 || low > 0xdfff)
-			return fail(j, "half a surrogate pair");
-		c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
-	} else if ((c >= 0xdc00 && c <= 0xdfff) || c == 0) {
-		return fail(j, "a character that is none");
+	if (j->end - j->p < 5 || *j->p != 'u')
+		return fail(j, "an unknown escape");
+	for (int i = 1; i <= 4; i++) {
+		f = j->p[i] == '\0' ? NULL : strchr(hex, j->p[i]);
+		if (f == NULL)
+			return fail(j, "a \\u without four digits");
+		c = c << 4 | (uint32_t)(f - hex < 16 ? f - hex : f - hex - 6);
 	}
-	*o = put_utf8(*o, c);
+	j->p += 5;
+	*(*o)++ = c > 0 && c < 0x80 ? (char)c : '?';
 	return true;
 }
 

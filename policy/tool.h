@@ -7,21 +7,22 @@
 
 #include "policy/engine.h"
 
+/* The words behind --source, --target, --service, up to the next option. */
+struct words {
+	char *const *v;
+	size_t n;
+};
+
 struct tool {
 	struct policy_dirs dirs;
 	const char *sysfile; /* --system-info, or NULL: the house's own files */
 	struct policy *p;
 	struct sysinfo *si;
-	/* eval */
-	const char *source, *target, *service, *requested_source;
-	/* explain */
-	const char *all;
-	/* graph */
-	bool ask, no_labels;
-	const char *output;
-	/* graph's --source A B C: words up to the next option */
-	char *const *sources, *const *targets, *const *services;
-	size_t nsources, ntargets, nservices;
+	struct words sources, targets, services;
+	const char *requested_source; /* eval */
+	const char *all;	      /* explain */
+	const char *output;	      /* graph */
+	const char *ask, *no_labels;  /* graph; not NULL: given */
 };
 
 #define USAGE 100

@@ -82,6 +82,8 @@ exec_command(const struct svc_cmd *c, const struct svc *s)
 {
 	const char *shell = getenv("SHELL");
 
+	if (shell == NULL)
+		shell = "/bin/sh";
 	fresh_signals();
 	setsid();
 	if (c->rpc)

@@ -155,7 +155,7 @@ put_trigger(struct agent *a, struct conn *c, const uint8_t *untrusted_body, size
 			return false;
 		memcpy(body, service, service_len);
 		memcpy(body + 64, target, 32);
-		memcpy(body + 96, ident, strlen(ident));
+		snprintf((char *)body + 96, IDENT_LEN, "%s", ident);
 		return put_message(a, MSG_TRIGGER_SERVICE, body, TRIGGER2_LEN);
 	}
 	if (a->version >= 4)

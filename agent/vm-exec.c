@@ -4,6 +4,7 @@
  * arguments joined by +, bytes outside [A-Za-z0-9_.] as -HH, - as --.
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,18 +46,14 @@ decode(const char **in, char *out)
 	return 1;
 }
 
-/* argv from enc, which is overwritten. NULL: malformed, or no memory. */
-static char **
-arguments(char *enc)
+/* Fills argv, which has room for every byte of enc, from enc, which is overwritten. */
+static bool
+arguments(char **argv, char *enc)
 {
 	const char *p = enc;
 	char *out = enc;
-	char **argv;
 	size_t n = 0;
 
-	argv = calloc(strlen(enc) + 2, sizeof *argv);
-	if (argv == NULL)
-		return NULL;
 	argv[n++] = out;
 	while (*p != '\0') {
 		if (*p == '+') {
@@ -66,30 +63,33 @@ arguments(char *enc)
 		} else if (decode(&p, out) == 1) {
 			out++;
 		} else {
-			free(argv);
-			return NULL;
+			return false;
 		}
 	}
 	*out = '\0';
-	return argv;
+	return argv[0][0] != '\0';
 }
 
 int
 main(int argc, char **argv)
 {
 	char **args;
+	int rc;
 
 	log_open("qubes.VMExec", NULL);
 	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
 		logit("usage: qubes.VMExec PROGRAM[+ARGUMENT...], encoded: see qrexec-agent(8)");
 		return 0;
 	}
-	args = argc == 2 ? arguments(argv[1]) : NULL;
-	if (args == NULL || args[0][0] == '\0') {
+	args = argc == 2 ? calloc(strlen(argv[1]) + 2, sizeof *args) : NULL;
+	if (args == NULL || !arguments(args, argv[1])) {
 		logit("no program, or an escape that is not -HH or --");
+		free(args);
 		return EXIT_QREXEC;
 	}
 	execvp(args[0], args);
+	rc = errno == ENOENT ? EXIT_NOT_FOUND : EXIT_REFUSED;
 	logit("%s", strerror(errno));
-	return errno == ENOENT ? EXIT_NOT_FOUND : EXIT_REFUSED;
+	free(args);
+	return rc;
 }

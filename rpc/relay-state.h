@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* One running relay, shared by relay.c (the loop), relay-send.c and relay-recv.c; for nobody else. */
+/* One running relay, shared by relay.c (the loop), relay-send.c and relay-recv.c; for nobody else.
+ */
 #ifndef RELAY_STATE_H
 #define RELAY_STATE_H
 
@@ -67,7 +68,8 @@ void tx_eof(struct st *s, struct src *i);
 void tx_pump(struct st *s);
 void tx_turn(struct st *s, bool v_ready, bool in_ready, bool err_ready);
 
-/* relay-recv.c: the channel to local descriptors, straight from the buffer that it was received in. */
+/* relay-recv.c: the channel to local descriptors, straight from the buffer that it was received in.
+ */
 void dst_open(struct dst *d, int fd, bool filter);
 void dst_end(struct st *s, struct dst *d);
 void rx_turn(struct st *s);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Commands and services: spec/qrexec 7, for the agent and for Dom0's side. Nothing here decides who may call. */
+/* Commands and services: spec/qrexec 7, for the agent and for Dom0's side. Nothing here decides who
+ * may call. */
 #ifndef SERVICE_H
 #define SERVICE_H
 
@@ -11,15 +12,17 @@
 #define SVC_NAME_MAX 255 /* the service name alone: one file name */
 
 struct svc_cmd {
-	bool rpc;	       /* QUBESRPC; else legacy shell command in ->shell */
+	bool rpc; /* QUBESRPC; else legacy shell command in ->shell */
 	bool nogui;
-	char user[64];	       /* what stood before the first ':'; empty for commands to Dom0 */
-	char *descriptor;      /* SERVICE[+ARG] SOURCE [TYPE WHAT]: the text after QUBESRPC and its blank */
+	char user[64];	  /* what stood before the first ':'; empty for commands to Dom0 */
+	char *descriptor; /* SERVICE[+ARG] SOURCE [TYPE WHAT]: the text after QUBESRPC and its blank
+			   */
 	char name[SVC_NAME_MAX + 1];
-	char *full;	       /* SERVICE[+ARG] */
-	const char *arg;       /* into full, after the '+'; NULL if there is none */
+	char *full;	 /* SERVICE[+ARG] */
+	const char *arg; /* into full, after the '+'; NULL if there is none */
 	char source[64];
-	bool words_ok;	       /* two or four words: programs are started with no others (svc_lookup: 125) */
+	bool
+	    words_ok; /* two or four words: programs are started with no others (svc_lookup: 125) */
 	char type[16], what[64]; /* only commands to Dom0: name|keyword and the target asked for */
 	const char *shell;
 	char *mem;
@@ -41,7 +44,7 @@ enum svc_kind { SVC_NONE, SVC_PROGRAM, SVC_SOCKET, SVC_TCP };
 struct svc {
 	enum svc_kind kind;
 	char path[4096];
-	char host[64];	/* SVC_TCP, numeric */
+	char host[64]; /* SVC_TCP, numeric */
 	uint16_t port;
 	struct svc_config conf;
 };
@@ -52,10 +55,12 @@ struct svc {
  */
 int svc_lookup(const struct svc_cmd *c, struct svc *s, const char **why);
 
-/* Connects a socket or TCP service and sends the descriptor unless told not to. The descriptor or -1. */
+/* Connects a socket or TCP service and sends the descriptor unless told not to. The descriptor or
+ * -1. */
 int svc_connect(const struct svc_cmd *c, const struct svc *s, const char **why);
 
-/* The program's environment (spec/qrexec 7) and argv; only returns on failure: 127 or 125 to exit with. */
+/* The program's environment (spec/qrexec 7) and argv; only returns on failure: 127 or 125 to exit
+ * with. */
 int svc_exec(const struct svc_cmd *c, const struct svc *s);
 
 #endif

@@ -280,6 +280,27 @@ def dom0_goes_and_comes_back_while_a_call_runs(q):
     same(q.rpc("none dom0")[2], 127)
 
 
+@test
+def the_link_ends_with_the_agent_though_calls_go_on():
+    q = Qube()
+    try:
+        q.dom0()
+        c = q.start(ME + ":read x; exit 6")
+        c.hello()
+        client = q.request()
+        same(q.link.get()[0], TRIGGER4)
+        q.agent.kill()
+        same((q.link.eof(), client.eof()), (True, True))
+        c.put(STDIN, b"x\n")
+        same(c.rest()[2], 6)
+        q.agent.wait()
+        q.agent = subprocess.Popen([AGENT, "--agent-socket=" + q.sock], env=q.env, stderr=q.log)
+        q.dom0()
+        same(q.call(ME + ":exit 4")[2], 4)
+    finally:
+        q.end()
+
+
 @qube
 def control_message_split_at_every_byte(q):
     q.service("s", "#!/bin/sh\nexit 8\n")
@@ -373,6 +394,22 @@ def just_exec(q):
     until(lambda: os.path.exists(q.dir + "/ran"), "the service ran")
     same(q.rpc("none dom0", JUST), (b"", b"", 127, [CODE]))
     same(q.rpc("s a b", JUST), (b"", b"", 125, [CODE]))
+
+
+@qube
+def services_of_every_qube(q):
+    os.symlink(os.path.abspath(O + "/bin/vm-exec"), q.dir + "/a/qubes.VMExec")
+    for name in "qubes.VMShell", "qubes.WaitForSession":
+        shutil.copy(os.path.join(os.path.dirname(__file__), "../../agent/rpc", name), q.dir + "/a/" + name)
+    same(q.rpc("qubes.VMExec+printf+-25s-5Cn+a-20b+--x dom0")[0], b"a b\n-x\n")
+    same(q.rpc("qubes.VMExec+cat dom0", stdin=b"through")[0], b"through")
+    same(q.rpc("qubes.VMExec+sh+-2Dc+exit-209 dom0")[2], 9)
+    same([q.rpc("qubes.VMExec%s dom0" % bad)[2] for bad in ("", "+", "+a-2", "+a-zz", "+a-2d", "+a-00", "+no.such.program")],
+         [125] * 6 + [127])
+    # What is piped in behind the command is the command's, though all of it is there already.
+    same(q.rpc("qubes.VMShell dom0", stdin=b"read x; echo \"[$x]\"; cat; exit 3\nline\nrest")[:3:2], (b"[line]\nrest", 3))
+    same(q.rpc("qubes.VMShell+WaitForSession dom0", stdin=b"echo $#; exit 4\n")[:3], (b"2\n", b"", 4))
+    same(q.rpc("qubes.WaitForSession dom0")[:3], (b"", b"", 0))
 
 
 # Sockets.

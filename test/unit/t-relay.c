@@ -30,6 +30,7 @@ struct call {
 	const char *sh;		     /* service: the program; caller: the local program */
 	int mode;		     /* 0 relay_run, 1 and 2 relay_refuse, 3 relay_just_exec */
 	bool no_err, one_sock;	     /* service: no stderr; in and out are one socket */
+	int control;		     /* 0: none */
 	int peer, in, out, err, log; /* the test's ends; service with one_sock: out */
 	pid_t pid;
 };
@@ -79,7 +80,7 @@ relay_process(struct call *c, int chan, int in[2], int out[2], int err[2])
 	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	r->v = vchan_take(VCHAN_CLIENT, &chan, 1);
-	r->control = -1;
+	r->control = c->control > 0 ? c->control : -1;
 	r->in = in[0];
 	r->out = c->one_sock ? in[0] : out[1];
 	r->err = c->no_err ? -1 : r->side == RELAY_SERVICE ? err[0] : err[1];
@@ -779,6 +780,44 @@ refusals(void **state)
 	}
 }
 
+/* Who is still sending when the service has ended must not meet a closed channel. */
+static void
+late_sender(void **state)
+{
+	struct call c = service("exit 0");
+	uint32_t n;
+
+	greet(&c, 4);
+	while (get(&c, &n) != MSG_DATA_EXIT_CODE)
+		;
+	put(&c, MSG_DATA_STDIN, "late", 4);
+	consumed(c.peer);
+	put(&c, MSG_DATA_STDIN, NULL, 0);
+	assert_int_equal(done(&c), 0);
+}
+
+static void
+domain_gone(void **state)
+{
+	/* A byte on the control descriptor ends the call; its end alone does not. */
+	for (int byte = 0; byte < 2; byte++) {
+		int control[2];
+		struct call c = {.r = {.side = RELAY_CALLER}};
+
+		pair(control);
+		c.control = control[1];
+		start(&c);
+		greet(&c, 4);
+		if (byte)
+			assert_int_equal(write(control[0], "g", 1), 1);
+		close(control[0]);
+		close(control[1]);
+		if (!byte)
+			put_u32(&c, MSG_DATA_EXIT_CODE, 3);
+		assert_int_equal(status(&c), byte ? EXIT_LINK_LOST : 3);
+	}
+}
+
 static void
 local_program(void **state)
 {
@@ -927,6 +966,8 @@ main(void)
 	    cmocka_unit_test(socket_exit_on_client_eof),
 	    cmocka_unit_test(socket_exit_on_service_eof),
 	    cmocka_unit_test(refusals),
+	    cmocka_unit_test(late_sender),
+	    cmocka_unit_test(domain_gone),
 	    cmocka_unit_test(local_program),
 	    cmocka_unit_test(usr1_one_socket),
 	    cmocka_unit_test(stuck_output_moving_input),

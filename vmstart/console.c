@@ -95,7 +95,7 @@ emit(const char *line)
 }
 
 _Noreturn void
-console_main(int fd, const char *name, uint32_t qid)
+console_main(int fd, int life, const char *name, uint32_t qid)
 {
 	const struct sandbox sb = {
 	    .uid = prog_uid(qid, PROG_CONSOLE),
@@ -104,7 +104,7 @@ console_main(int fd, const char *name, uint32_t qid)
 	    .nofile = 16,
 	};
 	struct console c = {0};
-	struct pollfd p = {.fd = fd, .events = POLLIN};
+	struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = life}};
 	char buf[4096];
 
 	log_open("console", name);
@@ -116,7 +116,7 @@ console_main(int fd, const char *name, uint32_t qid)
 			console_take(&c, buf, (size_t)n, now_ms(), emit);
 		else if (n == 0 || (errno != EAGAIN && errno != EINTR))
 			exit(0);
-		else
-			poll(&p, 1, -1);
+		else if (poll(p, 2, -1) > 0 && p[1].revents && !p[0].revents)
+			exit(0); /* the keeper has gone, and all that was printed is read */
 	}
 }

@@ -22,7 +22,7 @@ struct console {
 void console_take(struct console *c, const void *untrusted, size_t n, uint64_t now,
     void (*emit)(const char *line));
 
-/* Sandboxes itself as the qube's console and reads fd for ever. */
-_Noreturn void console_main(int fd, const char *name, uint32_t qid);
+/* Sandboxes itself as the qube's console and reads fd until the other end of the pipe life is closed. */
+_Noreturn void console_main(int fd, int life, const char *name, uint32_t qid);
 
 #endif

@@ -82,6 +82,7 @@ static const struct {
     {"/proc/self/fd/1", ROOT "/dev/stdout"},
     {"/proc/self/fd/2", ROOT "/dev/stderr"},
     {"pts/ptmx", ROOT "/dev/ptmx"},
+    {"/proc/1/fd/1", ROOT "/dev/console"},
     {"/proc/self/mounts", UPPER "/etc/mtab"},
     {"/rw/usrlocal/etc/qubes-rpc", UPPER "/usr/local/etc/qubes-rpc"},
 };

@@ -85,7 +85,8 @@ domain_prepare(struct domain *d)
 	snprintf(dir, sizeof dir, RUN_LOCAL "/%s", d->state->name);
 	if ((e = next_domid(&d->state->domid)) != NULL)
 		return e;
-	if (mkdir(vm_path(d, NULL), 0700) < 0 || mkfifo(vm_path(d, "console"), 0600) < 0)
+	if (mkdir(vm_path(d, NULL), 0700) < 0 || mkfifo(vm_path(d, "console"), 0600) < 0 ||
+	    chown(vm_path(d, "console"), root, root) < 0)
 		return RUN_VM;
 	d->console_fd = open_console(d, O_NONBLOCK);
 	if (d->console_fd < 0)

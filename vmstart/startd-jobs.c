@@ -28,7 +28,8 @@
 #define EXTRA_MS 30000 /* what a start may take beside waiting for the agent */
 #define AUTOSTARTED RUN_DIR "/vm/.autostarted"
 
-#define FORK_AGAIN_MS 500
+#define AGAIN_MS 200
+#define MADE_TRIES 50 /* at boot the instance makers may come up after us */
 
 static void run_some(struct startd *s);
 static void step(struct job *j, int status);
@@ -36,7 +37,7 @@ static void step(struct job *j, int status);
 /* Programs. */
 
 static void
-on_no_fork(struct loop *l, int fd, short revents, void *arg)
+on_again(struct loop *l, int fd, short revents, void *arg)
 {
 	(void)l;
 	(void)fd;
@@ -61,7 +62,7 @@ spawn(struct job *j, const char *const *argv)
 		logit("%s: fork: %s", j->name, strerror(errno));
 	j->child = pid > 0 ? pid : 0;
 	if (pid < 0 && j->s)
-		loop_after(j->s->loop, FORK_AGAIN_MS, on_no_fork, j);
+		loop_after(j->s->loop, AGAIN_MS, on_again, j);
 }
 
 static const char *
@@ -238,6 +239,11 @@ start_step(struct job *j, int status)
 		return spawn_create(j);
 	case S_MADE:
 	case S_LOGS:
+		if (status != 0 && j->step == S_MADE && !instance_there(j) && j->tries++ < MADE_TRIES) {
+			j->step = S_GONE;
+			loop_after(j->s->loop, AGAIN_MS, on_again, j);
+			return;
+		}
 		if (status != 0)
 			break;
 		if (j->step++ == S_MADE)
@@ -299,9 +305,10 @@ make_place(const struct startd *s, const char *name)
 		return "no state";
 	uid = prog_uid(st.qid, PROG_QREXECD);
 	snprintf(dir, sizeof dir, RUN_Q "/%s", name);
-	if (mkdir(dir, 0710) < 0 && errno != EEXIST)
+	if (mkdir(dir, 0711) < 0 && errno != EEXIST)
 		return strerror(errno);
-	if (chown(dir, uid, GID_DAEMONS) < 0 || chmod(dir, 0710) < 0)
+	/* Others: people of group qubes, who alone get as far as RUN_DIR. */
+	if (chown(dir, uid, GID_DAEMONS) < 0 || chmod(dir, 0711) < 0)
 		return strerror(errno);
 	snprintf(target, sizeof target, "q/%s/qrexec", name);
 	for (int i = 0; i < 3; i++) {

@@ -41,7 +41,7 @@ struct job {
 	enum job_kind kind;
 	char name[NAME_LEN_MAX + 1];
 	bool running, kill;
-	int step, timeout_s; /* STOP: seconds until the guest is not asked any more; -1: its own */
+	int step, tries, timeout_s; /* STOP: seconds until the guest is not asked any more; -1: its own */
 	pid_t child;
 	uint32_t timer;
 	struct client *clients;

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -37,7 +36,8 @@ struct keeper {
 	struct vm_state state;
 	struct domain dom;
 	struct loop *loop;
-	int state_dir, ready_fd, console, ask; /* console: a pidfd; ask: the connection to startd */
+	int state_dir, ready_fd, ask; /* ask: the connection to startd */
+	int console, life; /* a pidfd, and the pipe whose end tells it to go */
 	struct buf answer;
 	uint32_t kill_timer, agent_timer;
 	bool asked_down, no_agent;
@@ -76,7 +76,8 @@ on_console_end(struct loop *l, int fd, short revents, void *arg)
 	waitid(P_PIDFD, (id_t)fd, &si, WEXITED);
 	loop_del(l, fd);
 	close(fd);
-	k->console = -1;
+	close(k->life);
+	k->console = k->life = -1;
 	logit("the console ended; another follows");
 	loop_after(l, CONSOLE_AGAIN_MS, start_console, k);
 }
@@ -85,18 +86,23 @@ static void
 start_console(struct loop *l, int fd, short revents, void *arg)
 {
 	struct keeper *k = arg;
-	const pid_t keeper = getpid();
-	pid_t pid = fork();
+	int life[2] = {-1, -1};
+	pid_t pid = -1;
 
 	(void)fd;
 	(void)revents;
+	if (pipe2(life, O_CLOEXEC) == 0)
+		pid = fork();
 	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (getppid() != keeper || dup2(k->dom.console_fd, 3) < 0 ||
-		    syscall(SYS_close_range, 4, ~0u, 0) < 0)
+		const int con = fcntl(k->dom.console_fd, F_DUPFD, 10), end = fcntl(life[0], F_DUPFD, 11);
+
+		if (dup2(con, 3) < 0 || dup2(end, 4) < 0 || syscall(SYS_close_range, 5, ~0u, 0) < 0)
 			_exit(END_FAILURE);
-		console_main(3, k->state.name, k->state.qid);
+		console_main(3, 4, k->state.name, k->state.qid);
 	}
+	if (life[0] >= 0)
+		close(life[0]);
+	k->life = life[1];
 	k->console = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
 	if (k->console < 0)
 		logit("no console: %s", strerror(errno));
@@ -338,7 +344,7 @@ main(int argc, char **argv)
 {
 	static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
 	static const int sigs[] = {SIGTERM, SIGINT, SIGQUIT};
-	static struct keeper k = {.ready_fd = -1, .console = -1, .ask = -1};
+	static struct keeper k = {.ready_fd = -1, .console = -1, .life = -1, .ask = -1};
 	int c, code;
 
 	log_open("vmstart", NULL);

@@ -128,10 +128,10 @@ run_call(const struct runner *r, const struct trigger *t)
 		why = "denied";
 	if (why == NULL && strncmp(a.target, "@dispvm", 7) == 0)
 		why = "disposables cannot be started yet";
-	if (why != NULL) {
+	if (why != NULL && strcmp(why, "denied") != 0)
 		logit("policy for %s to %s: %s", t->service, t->target, why);
+	if (why != NULL)
 		_exit(EXIT_REFUSED);
-	}
 	run_client(r, t, &a);
 	_exit(EXIT_QREXEC);
 }

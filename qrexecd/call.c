@@ -91,8 +91,8 @@ read_message(int fd, uint32_t type, void *body, uint32_t len)
 	return read_all(fd, body, len);
 }
 
-static bool
-hello(int fd, const char **why)
+bool
+call_hello(int fd, const char **why)
 {
 	uint8_t body[HELLO_LEN];
 
@@ -135,7 +135,7 @@ call_open(const char *dir, const char *target, const char **why)
 								: strerror(errno);
 		return -1;
 	}
-	if (hello(fd, why))
+	if (call_hello(fd, why))
 		return fd;
 	close(fd);
 	errno = EPROTO;

@@ -24,6 +24,7 @@ void call_std_fds(void);
  * limits; or -1, errno (ENOENT, ECONNREFUSED: the qube does not run) and *why.
  */
 int call_open(const char *dir, const char *target, const char **why);
+bool call_hello(int fd, const char **why); /* its second part: reads the HELLO */
 
 struct call_answer {
 	uint32_t domid, port;

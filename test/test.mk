@@ -13,6 +13,7 @@ UNIT_SRC_t-policy-files = $(ENGINE_SRC)
 UNIT_SRC_t-policy-decide = $(ENGINE_SRC)
 UNIT_SRC_t-policy-json = $(ENGINE_SRC) policy/sysinfo-json.c
 
+FUZZ_SRC_f-client-answer = qrexecd/call.c $(RPC_SRC)
 FUZZ_SRC_f-example =
 FUZZ_SRC_f-policy-new = $(ENGINE_SRC)
 FUZZ_SRC_f-policy-old = $(ENGINE_SRC)

@@ -160,11 +160,10 @@ by_bytes(const void *a, const void *b)
 static void
 put(struct ctx *c, const struct rule *r, const char *prefix, const char *name)
 {
-	if (!r->autostart && (strncmp(prefix, "@dispvm", 7) == 0 || name[0] == '@'))
-		return;
-	c->d->targets[c->d->ntargets++] = arena_printf(&c->mem, "%s%s", prefix, name);
-	if (!r->autostart && !runs_already(c->si, c->d->targets[c->d->ntargets - 1]))
-		c->d->ntargets--;
+	char *word = arena_printf(&c->mem, "%s%s", prefix, name);
+
+	if (r->autostart || runs_already(c->si, word))
+		c->d->targets[c->d->ntargets++] = word;
 }
 
 void

@@ -115,7 +115,7 @@ uint32_t walk_next(const struct ctx *c, struct walk *w);
 bool rule_is(const struct ctx *c, uint32_t i, bool with_target);
 /* Fills d->targets for an ask rule. */
 void ask_targets(struct ctx *c, const struct rule *r);
-/* autostart=no: is dest (a word) running, or dom0? */
+/* autostart=no: is dest (a word) a running qube, or dom0? A disposable never is. */
 bool runs_already(const struct sysinfo *si, const char *dest);
 
 #endif

@@ -208,7 +208,7 @@ allow_to(struct ctx *c, const char *word)
 		return;
 	}
 	d->target = t.kind == T_ADMIN ? "dom0" : dup(c, t.word);
-	if (!d->autostart && (t.kind == T_DISP_NAME || !runs_already(c->si, d->target))) {
+	if (!d->autostart && !runs_already(c->si, d->target)) {
 		deny(c, d->notify, "target is not running and the rule says autostart=no");
 		return;
 	}

@@ -53,6 +53,8 @@ t.B * work @tag:x allow
 t.C * work @anyvm ask target=dvm
 t.C * work mail allow
 t.C * @anyvm * ask
+t.D * @anyvm @anyvm deny
+t.D * work @tag:x allow
 P
 out=$(l | grep 31-x)
 like "$out" ':1:7: warning: \$anyvm is taken as a name' 'a word with $'

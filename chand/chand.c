@@ -20,6 +20,7 @@
 #include "kv.h"
 #include "log.h"
 #include "paths.h"
+#include "request.h"
 #include "sock.h"
 
 #define PEERS_MAX 4096
@@ -152,46 +153,25 @@ on_retry(struct loop *l, int tfd, short revents, void *arg)
 	}
 }
 
-static const char *
-parse(struct peer *p, size_t n, bool *server, uint32_t *domid)
-{
-	static const char *const keys[] = {"role", "port", "domid"};
-	static struct kv kv;
-	const char *bad = kv_parse(&kv, buf_bytes(&p->in), n), *role, *port, *dom;
-
-	if (bad)
-		return bad;
-	role = kv_get(&kv, "role");
-	port = kv_get(&kv, "port");
-	dom = kv_get(&kv, "domid");
-	*domid = 0;
-	if (!kv_only(&kv, keys, 3) || !role || (strcmp(role, "server") != 0 && strcmp(role, "client") != 0))
-		return "bad role";
-	*server = strcmp(role, "server") == 0;
-	if (!port || !parse_u32(port, 65535, &p->port))
-		return "bad port";
-	return dom && !parse_u32(dom, UINT32_MAX, domid) ? "bad domid" : NULL;
-}
-
 static void
 on_request(struct peer *p, size_t n)
 {
 	const int64_t qid = uid_qid(p->uid, PROG_QREXECD);
-	bool server = false;
-	uint32_t domid = 0;
-	const char *bad = parse(p, n, &server, &domid);
+	struct chan_request r;
+	const char *bad = chan_request_parse(&r, buf_bytes(&p->in), n);
 
 	if (!bad && qid > 0)
 		p->dom = backend_find(0, (uint32_t)qid); /* its own qube, whatever it asks for */
-	else if (!bad && p->person && domid > 0)
-		p->dom = backend_find(domid, 0);
+	else if (!bad && p->person && r.domid > 0)
+		p->dom = backend_find(r.domid, 0);
 	if (!bad && !p->dom)
 		bad = qid > 0 || p->person ? "no such domain is running" : "not a qrexecd, root or of group qubes";
 	if (bad)
 		return refuse(p, bad);
 	loop_cancel(s.loop, p->timer);
 	p->timer = 0;
-	if (server)
+	p->port = r.port;
+	if (r.server)
 		return serve(p);
 	p->waiting = true;
 	on_retry(s.loop, -1, 0, p);

@@ -21,11 +21,11 @@
 #include "ids.h"
 #include "log.h"
 #include "paths.h"
+#include "request.h"
 #include "sock.h"
 #include "state.h"
 
 #define FRESH RUN_LOCAL "/.new"
-#define PORT_MAX 65535u
 #define SCAN_MAX 4096 /* names of one directory that are looked at */
 #define CHANNEL_LEN 64
 
@@ -54,7 +54,7 @@ channel_name(const char *untrusted, uint32_t *server, uint32_t *client, uint32_t
 		if ((field[i] = strsep(&p, ".")) == NULL)
 			return false;
 	if (p || !parse_u32(field[1], UINT32_MAX, server) || !parse_u32(field[2], UINT32_MAX, client) ||
-	    !parse_u32(field[3], PORT_MAX, port))
+	    !parse_u32(field[3], CHAN_PORT_MAX, port))
 		return false;
 	name_of(canonical, *server, *client, *port);
 	return strcmp(canonical, untrusted) == 0;

@@ -23,6 +23,11 @@ FUZZ_SRC_f-data-channel = $(RPC_SRC)
 FUZZ_SRC_f-service-cmd = $(RPC_SRC)
 FUZZ_SRC_f-rpcconf = $(RPC_SRC)
 
+UNIT_SRC_t-vmstart = vmstart/qids.c vmstart/startd-req.c vmstart/local.c vmstart/local-root.c vmstart/console.c
+UNIT_SRC_t-chand = chand/local.c chand/request.c
+FUZZ_SRC_f-startsock = vmstart/startd-req.c
+FUZZ_SRC_f-chansock = chand/local.c chand/request.c
+FUZZ_SRC_f-state = vmstart/qids.c
 UNIT = $(patsubst test/unit/%.c,%,$(wildcard test/unit/t-*.c))
 FUZZ = $(patsubst test/fuzz/%.c,%,$(wildcard test/fuzz/f-*.c))
 TESTBIN = $(O)/test

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: ISC */
+/* The table of qids, requests to startd, exit mapping, the console's lines. */
+#include "tap.h"
+
+#include <signal.h>
+#include <sys/syscall.h>
+
+#include "ids.h"
+#include "kv.h"
+#include "vmstart/console.h"
+#include "vmstart/domain.h"
+#include "vmstart/qids.h"
+#include "vmstart/startd-req.h"
+
+static void
+qid_table(void **state)
+{
+	uint32_t high;
+	unsigned bad;
+#define FIND(text, name) qids_find(text, sizeof text - 1, name, &high, &bad)
+
+	assert_int_equal(FIND("1 work\n7 vault\n", "vault"), 7);
+	assert_int_equal(high, 7);
+	assert_int_equal(FIND("1 work\n7 vault\n", "vaul"), 0);
+	assert_int_equal(bad, 0);
+	assert_int_equal(FIND("", "work"), 0);
+	assert_int_equal(bad, 0);
+	assert_int_equal(FIND("1 work\n2 vault", "work"), 0);
+	assert_int_equal(bad, 2); /* a line cut short: the table is not used */
+	assert_int_equal(FIND("0 work\n", "work"), 0);
+	assert_int_equal(bad, 1);
+	assert_int_equal(FIND("10001 work\n", "work"), 0);
+	assert_int_equal(bad, 1);
+	assert_int_equal(FIND("1 work\n2 no/name\n", "work"), 0);
+	assert_int_equal(bad, 2);
+}
+
+static const char *
+request(const char *text, struct start_request *r)
+{
+	static struct kv kv;
+	const char *bad = kv_parse(&kv, text, strlen(text));
+
+	return bad ? bad : request_parse(&kv, r);
+}
+
+static void
+requests(void **state)
+{
+	static const char *const wrong[] = {"op=start\n\n", "op=start\nname=dom0\n\n", "op=start\nname=a/b\n\n",
+	    "op=nosuch\nname=work\n\n", "op=start\nname=work\nticket=0123456789abcdef0123456789abcdef\n\n",
+	    "op=kill\nticket=0123456789abcdef0123456789abcdef\n\n", "op=start\nticket=xyz\n\n",
+	    "op=start\nname=work\ntimeout=3\n\n", "op=shutdown\nname=work\ntimeout=x\n\n",
+	    "op=shutdown\nname=work\nforce=no\n\n", "op=start\nname=work\nother=1\n\n",
+	    "op=start\nname=work\ncode=3\n\n", "name=work\n\n"};
+	struct start_request r;
+
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+		assert_non_null(request(wrong[i], &r));
+	assert_null(request("op=shutdown\nname=work\ntimeout=3\nforce=yes\n\n", &r));
+	assert_int_equal(r.op, OP_SHUTDOWN);
+	assert_int_equal(r.timeout_s, 3);
+	assert_true(r.force);
+	assert_string_equal(r.name, "work");
+}
+
+static void
+who_may(void **state)
+{
+	struct start_request start, up, ticket;
+
+	assert_null(request("op=start\nname=work\n\n", &start));
+	assert_null(request("op=up\nname=work\n\n", &up));
+	assert_null(request("op=start\nticket=0123456789abcdef0123456789abcdef\n\n", &ticket));
+	assert_null(request_allowed(&start, 1000, true));
+	assert_non_null(request_allowed(&start, 1000, false));
+	assert_non_null(request_allowed(&start, prog_uid(3, PROG_QREXECD), false));
+	assert_null(request_allowed(&ticket, prog_uid(3, PROG_QREXECD), false));
+	assert_non_null(request_allowed(&ticket, prog_uid(3, PROG_CONSOLE), false));
+	assert_non_null(request_allowed(&ticket, 1000, false));
+	assert_non_null(request_allowed(&up, 1000, true));
+	assert_null(request_allowed(&up, 0, true));
+}
+
+static uint32_t
+three(const char *name)
+{
+	return strcmp(name, "work") == 0 ? 3 : 0;
+}
+
+static const char *
+answer(const char *text, int64_t qid)
+{
+	static struct kv kv;
+	const char *target;
+
+	assert_null(kv_parse(&kv, text, strlen(text)));
+	return ticket_answer(&kv, qid, three, &target);
+}
+
+static void
+tickets(void **state)
+{
+	assert_null(answer("result=ok\nsource=work\ntarget=vault\n\n", 3));
+	assert_null(answer("result=ok\nsource=work\ntarget=vault\n\n", -1));
+	assert_non_null(answer("result=ok\nsource=work\ntarget=vault\n\n", 4)); /* another qube's */
+	assert_non_null(answer("result=ok\nsource=mail\ntarget=vault\n\n", 3));
+	assert_non_null(answer("result=refused\nreason=used\n\n", 3));
+	assert_non_null(answer("result=ok\nsource=work\ntarget=dom0\n\n", 3));
+	assert_non_null(answer("result=ok\nsource=work\n\n", 3));
+}
+
+static int
+end_of(int how, bool by_signal)
+{
+	struct vmconf conf = {0};
+	struct vm_state st = {.name = "no-such-qube-here"};
+	struct domain d = {.conf = &conf, .state = &st, .end_fd = -1, .console_fd = -1};
+	const pid_t pid = fork();
+	int code;
+
+	if (pid == 0) {
+		if (!by_signal)
+			_exit(how);
+		signal(how, SIG_DFL);
+		kill(getpid(), how);
+		pause();
+	}
+	d.end_fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	assert_true(d.end_fd >= 0);
+	code = domain_end(&d);
+	close(d.end_fd);
+	return code;
+}
+
+static void
+ends(void **state)
+{
+	assert_int_equal(end_of(0, false), END_POWEROFF);
+	assert_int_equal(end_of(10, false), END_REBOOT);
+	assert_int_equal(end_of(1, false), END_CRASH);
+	assert_int_equal(end_of(30, false), END_CRASH); /* not a guest's to say */
+	assert_int_equal(end_of(SIGHUP, true), END_REBOOT);
+	assert_int_equal(end_of(SIGINT, true), END_POWEROFF);
+	assert_int_equal(end_of(SIGKILL, true), END_CRASH);
+	assert_int_equal(end_of(SIGTERM, true), END_CRASH);
+}
+
+static char got[65536];
+static int lines;
+
+static void
+keep(const char *line)
+{
+	snprintf(got, sizeof got, "%s", line);
+	lines++;
+}
+
+static void
+console_lines(void **state)
+{
+	struct console c = {0};
+	static char big[10000];
+
+	lines = 0;
+	console_take(&c, "abc", 3, 1, keep);
+	assert_int_equal(lines, 0);
+	console_take(&c, "\x1b[1m%\xff\r\n\n\n", 9, 1, keep);
+	assert_int_equal(lines, 1);
+	assert_string_equal(got, "abc%1B[1m%25%FF");
+	memset(big, 0x1b, sizeof big);
+	console_take(&c, big, sizeof big, 1, keep);
+	assert_int_equal(strlen(got), 3 * CONSOLE_LINE);
+}
+
+static void
+console_flood(void **state)
+{
+	struct console c = {0};
+
+	lines = 0;
+	for (int i = 0; i < 100000; i++)
+		console_take(&c, "x\n", 2, 1000, keep);
+	assert_int_equal(lines, CONSOLE_BURST);
+	console_take(&c, "y\n", 2, 2000, keep);
+	assert_int_equal(lines, CONSOLE_BURST + 2); /* how many were dropped, and the line */
+	assert_string_equal(got, "y");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(qid_table),
+	    cmocka_unit_test(requests),
+	    cmocka_unit_test(who_may),
+	    cmocka_unit_test(tickets),
+	    cmocka_unit_test(ends),
+	    cmocka_unit_test(console_lines),
+	    cmocka_unit_test(console_flood),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -31,6 +31,8 @@ FUZZ_SRC_f-state = vmstart/qids.c
 UNIT = $(patsubst test/unit/%.c,%,$(wildcard test/unit/t-*.c))
 FUZZ = $(patsubst test/fuzz/%.c,%,$(wildcard test/fuzz/f-*.c))
 TESTBIN = $(O)/test
+# What system tests need besides the programs themselves.
+TEST_PROGS = $(TESTBIN)/inject
 FUZZCC = clang
 FUZZ_SECONDS = 60
 ASAN = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer

@@ -316,14 +316,15 @@ static void
 dom0_reads_first(void **state)
 {
 	struct call c = {
-	    .r = {.side = RELAY_SERVICE, .read_first = true}, .sh = "exit 0", .no_err = true};
+	    .r = {.side = RELAY_SERVICE, .read_first = true}, .sh = "echo early", .no_err = true};
 	struct pollfd p;
 
 	start(&c);
 	p = (struct pollfd){.fd = c.peer, .events = POLLIN};
-	assert_int_equal(poll(&p, 1, 50), 0);
+	assert_int_equal(poll(&p, 1, 100), 0);
 	greet(&c, 4);
 	expect_eof(&c, MSG_DATA_STDERR); /* first of all */
+	expect(&c, MSG_DATA_STDOUT, "early\n", 6);
 	expect_eof(&c, MSG_DATA_STDOUT);
 	expect_u32(&c, MSG_DATA_EXIT_CODE, 0);
 	assert_int_equal(done(&c), 0);

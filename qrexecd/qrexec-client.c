@@ -31,20 +31,10 @@ struct options {
 };
 
 static const char usage_text[] =
-    "usage: qrexec-client [options] -d TARGET [-l LOCAL | -c IDENT,SRC,SRCID | -e] USER:COMMAND\n"
-    "  -d NAME|DOMID|uuid:UUID|dom0  where the command runs\n"
-    "  -l CMD                  run CMD here, its input and output on the call\n"
-    "  -c IDENT,SRC,SRCID      connect a call that waits in qube SRC with domid SRCID\n"
-    "  -e                      only start it; exit with the start's status\n"
-    "  -E, --no-exit-code      exit 0 whatever the remote status\n"
-    "  -t, -T                  replace control characters in stdout, stderr\n"
-    "  -W                      with -c: wait for the end of the call\n"
-    "  -w SECONDS              for the connection (default 10, 0: no limit)\n"
-    "  -k                      kill the target before exit (not supported)\n"
-    "  -p, --prefix-data=TEXT  send TEXT before standard input\n"
-    "  --use-stdin-socket      standard input is a socket: use it both ways\n"
-    "  --socket-dir=PATH       where qrexecd's sockets are\n"
-    "  -h, --help              this text\n";
+    "usage: qrexec-client [-eEtTWk] [-w SECONDS] [-p TEXT] [--use-stdin-socket] "
+    "[--socket-dir=PATH]\n"
+    "           -d TARGET [-l LOCAL | -c IDENT,SRC,SRCID] USER:COMMAND\n"
+    "The options are described in qrexec-client(1).\n";
 
 static _Noreturn void
 usage(const char *what)

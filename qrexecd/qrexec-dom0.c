@@ -185,7 +185,7 @@ main(int argc, char **argv)
 	if (argc == 2 && strcmp(argv[1], "--help") == 0)
 		usage(0);
 	while ((c = getopt(argc, argv, "n:h")) != -1)
-		if (c == 'h' || c != 'n' || !parse_u32(optarg, 1023, &ready))
+		if (c != 'n' || !parse_u32(optarg, 1023, &ready))
 			usage(c == 'h' ? 0 : 100);
 	if (optind != argc)
 		usage(100);

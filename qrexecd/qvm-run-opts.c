@@ -14,23 +14,6 @@
 static const char usage_text[] =
     "usage: qvm-run [options] VMNAME COMMAND [ARG...]\n"
     "       qvm-run [options] --all [--exclude VMNAME]... COMMAND [ARG...]\n";
-static const char help_text[] =
-    "Runs COMMAND in a qube. One COMMAND is for a shell; with ARGs it is a program.\n"
-    "  -p, --pass-io            standard input, output and error are the command's\n"
-    "  -u, --user=USER          as USER in the qube\n"
-    "  -n, --no-auto, --no-autostart   do not start the qube\n"
-    "  -a, --auto, --autostart  start it (default)\n"
-    "  --service                COMMAND is a service: SERVICE[+ARG]\n"
-    "  --no-shell               COMMAND is a program, not for a shell\n"
-    "  --localcmd=CMD           with -p: run CMD here, its input and output on the call\n"
-    "  --gui, --no-gui          wait for the qube's session first (default: do not)\n"
-    "  --all, --exclude=VMNAME  in all running qubes but these\n"
-    "  --filter-escape-chars, --no-filter-escape-chars   default: if stdout is a terminal\n"
-    "  --colour-output=N, --no-colour-output, --colour-stderr=N, --no-colour-stderr\n"
-    "  --dispvm[=BASE]          in a new disposable (not supported yet)\n"
-    "  --timing                 say where the time went\n"
-    "  -v, -q, -h, --version, --force-root\n";
-
 void
 run_usage(void)
 {
@@ -45,60 +28,41 @@ wrong(const char *what)
 	exit(RUN_USAGE);
 }
 
-enum {
-	O_LOCAL = 256,
-	O_GUI,
-	O_NOGUI,
-	O_SERVICE,
-	O_NOSHELL,
-	O_FILTER,
-	O_NOFILTER,
-	O_COLOUT,
-	O_COLERR,
-	O_NOCOLOUT,
-	O_NOCOLERR,
-	O_DISPVM,
-	O_ALL,
-	O_EXCLUDE,
-	O_TIMING,
-	O_VERSION,
-	O_ROOT,
+/*
+ * An option sets a flag, or keeps its text, or is one of those with a function of its own
+ * (one_option). Several names for the same are several rows.
+ */
+enum kind { ON, OFF, TEXT, COLOUR, EXCLUDE, OTHER };
+#define AT(f) offsetof(struct run, f)
+/* clang-format off */
+static const struct opt {
+	const char *name;
+	size_t at;
+	enum kind kind;
+	int c;
+} opts[] = {
+	{"pass-io", AT(pass_io), ON, 'p'},
+	{"user", AT(user), TEXT, 'u'},
+	{"auto", AT(autostart), ON, 'a'}, {"autostart", AT(autostart), ON, 0},
+	{"no-auto", AT(autostart), OFF, 'n'}, {"no-autostart", AT(autostart), OFF, 0},
+	{"localcmd", AT(localcmd), TEXT, 0},
+	{"gui", AT(gui), ON, 0}, {"no-gui", AT(gui), OFF, 0}, {"nogui", AT(gui), OFF, 0},
+	{"service", AT(service), ON, 0},
+	{"no-shell", AT(no_shell), ON, 0},
+	{"filter-escape-chars", AT(filter), ON, 0}, {"no-filter-escape-chars", AT(no_filter), ON, 0},
+	{"colour-output", AT(colour_out), COLOUR, 0}, {"color-output", AT(colour_out), COLOUR, 0},
+	{"colour-stderr", AT(colour_err), COLOUR, 0}, {"color-stderr", AT(colour_err), COLOUR, 0},
+	{"no-colour-output", AT(plain_out), ON, 0}, {"no-color-output", AT(plain_out), ON, 0},
+	{"no-colour-stderr", AT(plain_err), ON, 0}, {"no-color-stderr", AT(plain_err), ON, 0},
+	{"dispvm", AT(dispvm), ON, 0},
+	{"all", AT(all), ON, 0},
+	{"exclude", 0, EXCLUDE, 0},
+	{"timing", AT(timing), ON, 0},
+	{"force-root", AT(force_root), ON, 0},
+	{"verbose", 0, OTHER, 'v'}, {"quiet", 0, OTHER, 'q'}, {"help", 0, OTHER, 'h'}, {"version", 0, OTHER, 'V'},
 };
-
-static const struct option longs[] = {
-    {"pass-io", no_argument, NULL, 'p'},
-    {"user", required_argument, NULL, 'u'},
-    {"auto", no_argument, NULL, 'a'},
-    {"autostart", no_argument, NULL, 'a'},
-    {"no-auto", no_argument, NULL, 'n'},
-    {"no-autostart", no_argument, NULL, 'n'},
-    {"localcmd", required_argument, NULL, O_LOCAL},
-    {"gui", no_argument, NULL, O_GUI},
-    {"no-gui", no_argument, NULL, O_NOGUI},
-    {"nogui", no_argument, NULL, O_NOGUI},
-    {"service", no_argument, NULL, O_SERVICE},
-    {"no-shell", no_argument, NULL, O_NOSHELL},
-    {"filter-escape-chars", no_argument, NULL, O_FILTER},
-    {"no-filter-escape-chars", no_argument, NULL, O_NOFILTER},
-    {"colour-output", required_argument, NULL, O_COLOUT},
-    {"color-output", required_argument, NULL, O_COLOUT},
-    {"colour-stderr", required_argument, NULL, O_COLERR},
-    {"color-stderr", required_argument, NULL, O_COLERR},
-    {"no-colour-output", no_argument, NULL, O_NOCOLOUT},
-    {"no-color-output", no_argument, NULL, O_NOCOLOUT},
-    {"no-colour-stderr", no_argument, NULL, O_NOCOLERR},
-    {"no-color-stderr", no_argument, NULL, O_NOCOLERR},
-    {"dispvm", optional_argument, NULL, O_DISPVM},
-    {"all", no_argument, NULL, O_ALL},
-    {"exclude", required_argument, NULL, O_EXCLUDE},
-    {"timing", no_argument, NULL, O_TIMING},
-    {"verbose", no_argument, NULL, 'v'},
-    {"quiet", no_argument, NULL, 'q'},
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, O_VERSION},
-    {"force-root", no_argument, NULL, O_ROOT},
-    {NULL, 0, NULL, 0},
-};
+/* clang-format on */
+#define NOPTS (sizeof(opts) / sizeof(opts[0]))
 
 static const char *
 colour(const char *s)
@@ -116,73 +80,60 @@ help(bool version)
 	if (version)
 		puts("qvm-run (Cubicle)");
 	else
-		printf("%s%s", usage_text, help_text);
+		printf("%sThe options are described in qvm-run(1).\n", usage_text);
 	exit(0);
 }
 
-static bool
-flag(struct run *o, int c)
+static void
+other(struct run *o, int c)
 {
-	static const struct {
-		int c;
-		size_t at;
-		bool value;
-	} flags[] = {
-	    {'p', offsetof(struct run, pass_io), true},
-	    {'a', offsetof(struct run, autostart), true},
-	    {'n', offsetof(struct run, autostart), false},
-	    {O_GUI, offsetof(struct run, gui), true},
-	    {O_NOGUI, offsetof(struct run, gui), false},
-	    {O_SERVICE, offsetof(struct run, service), true},
-	    {O_NOSHELL, offsetof(struct run, no_shell), true},
-	    {O_FILTER, offsetof(struct run, filter), true},
-	    {O_NOFILTER, offsetof(struct run, no_filter), true},
-	    {O_NOCOLOUT, offsetof(struct run, plain_out), true},
-	    {O_NOCOLERR, offsetof(struct run, plain_err), true},
-	    {O_DISPVM, offsetof(struct run, dispvm), true},
-	    {O_ALL, offsetof(struct run, all), true},
-	    {O_TIMING, offsetof(struct run, timing), true},
-	    {O_ROOT, offsetof(struct run, force_root), true},
-	};
-
-	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
-		if (flags[i].c != c)
-			continue;
-		*(bool *)((char *)o + flags[i].at) = flags[i].value;
-		return true;
-	}
-	return false;
+	if (c != 'v' && c != 'q')
+		help(c == 'V');
+	o->verbose += c == 'v' ? 1 : -1;
 }
 
 static void
-exclude(struct run *o, const char *name)
+one_option(struct run *o, const struct opt *t)
 {
-	if (o->nexclude == RUN_EXCLUDE_MAX)
+	void *at = (char *)o + t->at;
+
+	if (t->kind == ON || t->kind == OFF)
+		*(bool *)at = t->kind == ON;
+	else if (t->kind == TEXT)
+		*(const char **)at = optarg;
+	else if (t->kind == COLOUR)
+		*(const char **)at = colour(optarg);
+	else if (t->kind == OTHER)
+		other(o, t->c);
+	else if (o->nexclude == RUN_EXCLUDE_MAX)
 		wrong("too many --exclude");
-	o->exclude[o->nexclude++] = name;
+	else
+		o->exclude[o->nexclude++] = optarg;
 }
 
+/* getopt_long finds the row: by the letter, or by 256 and the row's number. */
 static void
-one_option(struct run *o, int c)
+all_options(struct run *o, int argc, char **argv)
 {
-	if (flag(o, c))
-		return;
-	if (c == 'v' || c == 'q')
-		o->verbose += c == 'v' ? 1 : -1;
-	else if (c == 'u')
-		o->user = optarg;
-	else if (c == O_LOCAL)
-		o->localcmd = optarg;
-	else if (c == O_COLOUT)
-		o->colour_out = colour(optarg);
-	else if (c == O_COLERR)
-		o->colour_err = colour(optarg);
-	else if (c == O_EXCLUDE)
-		exclude(o, optarg);
-	else if (c == 'h' || c == O_VERSION)
-		help(c == O_VERSION);
-	else
-		wrong("unknown option");
+	struct option longs[NOPTS + 1] = {{0}};
+	int c;
+
+	for (size_t i = 0; i < NOPTS; i++) {
+		bool bare = opts[i].kind <= OFF || opts[i].kind == OTHER;
+		longs[i].name = opts[i].name;
+		longs[i].has_arg = bare ? no_argument : required_argument;
+		longs[i].val = 256 + (int)i;
+		if (opts[i].at == AT(dispvm) && opts[i].kind == ON)
+			longs[i].has_arg = optional_argument;
+	}
+	while ((c = getopt_long(argc, argv, "pu:anvqh", longs, NULL)) != -1) {
+		size_t row = c >= 256 ? (size_t)c - 256 : 0;
+		while (c < 256 && row < NOPTS && opts[row].c != c)
+			row++;
+		if (row == NOPTS)
+			wrong("unknown option");
+		one_option(o, &opts[row]);
+	}
 }
 
 /* Spec/qrexec 13: filtering follows the terminal, colour follows filtering. */
@@ -232,12 +183,10 @@ void
 run_parse(struct run *o, int argc, char **argv)
 {
 	const char *timing = getenv("QVM_RUN_TIMING");
-	int c;
 
 	*o = (struct run){.autostart = true, .verbose = 1};
 	o->timing = timing != NULL && strcmp(timing, "1") == 0;
-	while ((c = getopt_long(argc, argv, "pu:anvqh", longs, NULL)) != -1)
-		one_option(o, c);
+	all_options(o, argc, argv);
 	argv += optind;
 	argc -= optind;
 	if (!o->all && !o->dispvm) {

@@ -19,3 +19,10 @@ LINKS += $(BINDIR)/qrexec-policy-exec:qrexec-policy $(BINDIR)/qubes-policy-lint:
 MANPAGES += policy/qrexec-policy.1 policy/policy.5
 INSTALL_FILES += $(foreach f,$(wildcard policy/default/*.policy policy/default/include/*),$(f):/etc/qubes/policy.d/$(f:policy/default/%=%)) \
 	policy/default/legacy-about:/etc/qubes-rpc/policy/.about
+
+# The prompt, in the person's session
+HOST_PROGS += qrexec-ask
+USER_PROGS += qrexec-ask
+SRC_qrexec-ask = policy/qrexec-ask.c policy/qrexec-ask-json.c policy/qrexec-ask-x.c
+LIBS_qrexec-ask = -lX11
+MANPAGES += policy/qrexec-ask.1

@@ -172,15 +172,20 @@ on_agent(struct loop *l, int fd, short revents, void *arg)
 {
 	struct prompt *pr = arg, *still;
 	struct policyd *p = pr->c->p;
+	bool current;
 	ssize_t n;
 
 	(void)revents;
 	/* News first: they may withdraw this very prompt. */
-	known_drain(p);
+	current = known_drain(p);
 	for (still = p->prompts; still != NULL && still != pr; still = still->next)
 		;
 	if (still == NULL)
 		return;
+	if (!current) {
+		answered(pr, NULL, "changed files cannot be read");
+		return;
+	}
 	if (pr->out.len > 0) {
 		n = write(fd, buf_bytes(&pr->out), pr->out.len);
 		if (n > 0)
@@ -348,7 +353,7 @@ notify(struct policyd *p, const struct request *rq, const struct decision *d)
 	json_pair(&b, "resolution", words[d->verdict], ",");
 	json_pair(&b, "target", d->verdict == V_ALLOW ? d->target : rq->target, "}");
 	if (sock_peer_is_person(fd, p->people) && write(fd, buf_bytes(&b), b.len) != (ssize_t)b.len)
-		log_limited(&p->notify_limit, "qrexec-ask does not take notifications");
+		limited(p, &p->busy, "qrexec-ask does not take notifications");
 	close(fd);
 	buf_free(&b);
 }

@@ -80,7 +80,9 @@ record(struct client *c, const struct request *rq, const struct decision *d, con
 						: "deny",
 	    .file = d->file,
 	    .line = d->line,
-	    .destination = d->verdict == V_ALLOW ? known_plain(&p->known, d->target) : NULL,
+	    .destination = d->verdict == V_ALLOW && d->target != NULL
+			       ? known_plain(&p->known, d->target)
+			       : NULL,
 	    .session = known_session(&p->known, source),
 	    .answer = answer,
 	    .reason = d->verdict == V_ALLOW ? NULL : d->reason,
@@ -89,7 +91,7 @@ record(struct client *c, const struct request *rq, const struct decision *d, con
 	bool ok = audit_line(&p->audit, &f);
 
 	if (!ok)
-		log_limited(&p->busy, "%s: refused: no audit line can be written: %s", f.source,
+		limited(p, &p->busy, "%s: refused: no audit line can be written: %s", f.source,
 		    strerror(errno));
 	/* Turning files over, or trying again: after the answer. */
 	if (p->audit.work && p->audit_timer == 0)
@@ -278,7 +280,7 @@ redeem_refuse(struct client *c, const char *why)
 {
 	char text[256];
 
-	log_limited(&c->p->bad, "uid %u: ticket refused: %s", (unsigned)c->uid, why);
+	limited(c->p, &c->p->bad, "uid %u: ticket refused: %s", (unsigned)c->uid, why);
 	snprintf(text, sizeof(text), "result=refused\nreason=%s\n", why);
 	client_answer(c, text, strlen(text));
 }

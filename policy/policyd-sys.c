@@ -19,6 +19,8 @@
 	(IN_CREATE | IN_CLOSE_WRITE | IN_MODIFY | IN_ATTRIB | IN_MOVED_TO | IN_MOVED_FROM |        \
 	    IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
 
+#define FDS_TO_READ 6
+
 enum { W_VM = 1, W_STATE = 2, W_POLICY = 4, W_OUTSIDE = 8 };
 struct watch {
 	int wd;
@@ -90,7 +92,8 @@ known_watch(struct policyd *p)
 	if (k->inotify < 0)
 		die("inotify");
 	for (size_t i = 0; i < sizeof(roots) / sizeof(*roots); i++)
-		watch_add(k, roots[i].parent, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR, W_OUTSIDE);
+		watch_add(k, roots[i].parent,
+		    IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR, W_OUTSIDE);
 }
 
 /* A complaint, unless it was made before and still stands. All that stand are in now. */
@@ -164,6 +167,10 @@ state_news(struct policyd *p, const char *name)
 	if (!name_ok(name) || is_dom0(name))
 		return;
 	runs = state_read(k->state_dir, name, &s);
+	if (!runs && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) {
+		k->state_dirty = true;
+		return;
+	}
 	if (!runs && errno != ENOENT)
 		logit("%s/%s: %s", RUN_STATE, name, strerror(errno));
 	if (runs ? was == NULL || strcmp(was->session, s.session) != 0 : was != NULL) {
@@ -217,8 +224,8 @@ vm_load(struct policyd *p, const char *name, struct buf *said)
 
 	if (p->known.vm_dir < 0 || !vmconf_load(p->known.vm_dir, name, &c, &e)) {
 		if (e.text[0] != '\0' && (e.line != 0 || !is_dom0(name))) {
-			snprintf(text, sizeof(text), "%s:%u: %s: %s is left out", e.file, e.line,
-			    e.text, name);
+			snprintf(text, sizeof(text), ETC_VM "/%s:%u: %s: %s is left out", e.file,
+			    e.line, e.text, name);
 			complain(&p->known, said, text);
 		}
 		if (!is_dom0(name))
@@ -352,7 +359,7 @@ event(struct policyd *p, const struct inotify_event *e)
 		k->watch[i] = k->watch[--k->nwatch];
 	for (i = 0; what & W_OUTSIDE && i < sizeof(roots) / sizeof(*roots); i++) {
 		if (strcmp(roots[i].name, name) == 0) {
-			logit("%s/%s is a new directory: starting anew", roots[i].parent, name);
+			logit("%s/%s has come or gone: starting anew", roots[i].parent, name);
 			loop_stop(p->loop, 0);
 		}
 	}
@@ -364,7 +371,20 @@ event(struct policyd *p, const struct inotify_event *e)
 		state_news(p, name);
 }
 
-void
+/* Enough descriptors to read the files? Else qubes would seem to be gone that are there. */
+static bool
+room(const struct known *k)
+{
+	int fd[FDS_TO_READ], n = 0;
+
+	while (n < FDS_TO_READ && (fd[n] = fcntl(k->inotify, F_DUPFD_CLOEXEC, 3)) >= 0)
+		n++;
+	for (int i = 0; i < n; i++)
+		close(fd[i]);
+	return n == FDS_TO_READ;
+}
+
+bool
 known_drain(struct policyd *p)
 {
 	union {
@@ -383,14 +403,19 @@ known_drain(struct policyd *p)
 			at += sizeof(*e) + e->len;
 		}
 	}
-	if (p->known.state_dirty)
-		states_load(p);
-	take_news(p);
+	if (p->known.state_dirty || p->known.vm_dirty || p->known.policy_dirty) {
+		if (!room(&p->known))
+			return false;
+		if (p->known.state_dirty)
+			states_load(p);
+		take_news(p);
+	}
+	return !p->known.state_dirty;
 }
 
 void
 known_reload(struct policyd *p)
 {
 	p->known.vm_dirty = p->known.policy_dirty = p->known.state_dirty = true;
-	known_drain(p);
+	(void)known_drain(p);
 }

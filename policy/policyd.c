@@ -117,6 +117,36 @@ enter(void)
 
 /* Requests. */
 
+static void
+on_flush(struct loop *l, int fd, short revents, void *arg)
+{
+	struct policyd *p = arg;
+
+	(void)l;
+	(void)fd;
+	(void)revents;
+	p->flush_timer = 0;
+	log_flush(&p->busy, "refusals");
+	log_flush(&p->bad, "malformed requests");
+}
+
+void
+flush_later(struct policyd *p)
+{
+	if (p->flush_timer == 0)
+		p->flush_timer = loop_after(p->loop, 1000, on_flush, p);
+}
+
+/* What is still unread would turn the peer's end of file into an error. */
+static void
+hang_up(int fd)
+{
+	char rest[4096];
+
+	(void)!read(fd, rest, sizeof(rest));
+	close(fd);
+}
+
 void
 client_close(struct client *c)
 {
@@ -128,7 +158,7 @@ client_close(struct client *c)
 	c->p->nclients--;
 	loop_cancel(c->p->loop, c->timer);
 	loop_del(c->p->loop, c->fd);
-	close(c->fd);
+	hang_up(c->fd);
 	buf_free(&c->in);
 	free(c);
 }
@@ -146,7 +176,7 @@ client_answer(struct client *c, const void *answer, size_t n)
 static void
 malformed(struct client *c, const char *what)
 {
-	log_limited(&c->p->bad, "uid %u: malformed request: %s", (unsigned)c->uid, what);
+	limited(c->p, &c->p->bad, "uid %u: malformed request: %s", (unsigned)c->uid, what);
 	client_close(c);
 }
 
@@ -158,7 +188,12 @@ act(struct client *c, size_t n)
 	char text[KV_BYTES + 1];
 	const char *bad;
 
-	known_drain(c->p);
+	if (!known_drain(c->p)) {
+		limited(c->p, &c->p->busy,
+		    "a call is refused: no descriptors left to read changed files");
+		client_close(c);
+		return;
+	}
 	if (c->eval) {
 		memcpy(text, buf_bytes(&c->in), n);
 		text[n] = '\0';
@@ -265,8 +300,8 @@ client_new(struct policyd *p, int fd, bool eval)
 		}
 	}
 	if (why != NULL) {
-		log_limited(&p->busy, "uid %u refused: %s", c != NULL ? (unsigned)c->uid : 0, why);
-		close(fd);
+		limited(p, &p->busy, "uid %u refused: %s", c != NULL ? (unsigned)c->uid : 0, why);
+		hang_up(fd);
 		free(c);
 		return;
 	}
@@ -287,7 +322,7 @@ refuse_one(struct policyd *p, int sock)
 {
 	int fd;
 
-	log_limited(&p->busy, "a call is refused: %s", strerror(errno));
+	limited(p, &p->busy, "a call is refused: %s", strerror(errno));
 	if (p->spare >= 0)
 		close(p->spare);
 	fd = sock_accept(sock);
@@ -331,7 +366,7 @@ on_change(struct loop *l, int fd, short revents, void *arg)
 	(void)l;
 	(void)fd;
 	(void)revents;
-	known_drain(arg);
+	(void)known_drain(arg);
 }
 
 static void

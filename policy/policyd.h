@@ -75,14 +75,17 @@ struct policyd {
 	uint32_t ticket_timer, audit_timer;
 	struct audit audit;
 	struct prompt *prompts;
-	struct log_limit busy, bad, notify_limit;
+	uint32_t flush_timer;
+	struct log_limit busy, bad;
 };
 
 /* policyd-sys.c */
 void known_watch(
     struct policyd *p); /* before the sandbox: the inotify, and what only root can watch */
 void known_load(struct policyd *p);
-void known_drain(struct policyd *p); /* takes in every change made until now; never waits */
+/* Takes in every change made until now; never waits. false: it cannot, and nothing may be decided.
+ */
+bool known_drain(struct policyd *p);
 void known_reload(struct policyd *p);
 const struct vm_state *known_vm(const struct known *k, const char *name); /* NULL: does not run */
 const struct vm_state *known_qid(const struct known *k, int64_t qid);
@@ -106,6 +109,8 @@ void prompts_session(
 void notify(struct policyd *p, const struct request *rq, const struct decision *d);
 
 /* policyd.c */
+void flush_later(struct policyd *p);
+#define limited(p, lim, ...) (log_limited((lim), __VA_ARGS__), flush_later(p))
 void client_answer(struct client *c, const void *answer, size_t n); /* and close */
 void client_close(struct client *c);
 bool client_wait(struct client *c); /* only for its hanging up, from now on */

@@ -135,7 +135,8 @@ class Qube:
         self.user = user
         self.port = 513
         self.agent = subprocess.Popen([AGENT, "--agent-socket=" + self.sock, "--no-fork-server"], env=self.env,
-                                      stderr=self.log, user=user, group=user, extra_groups=[] if user else None)
+                                      stderr=self.log, user=user, group=user,
+                                      extra_groups=[] if user else [4, 27] if ROOT else None)
 
     def dom0(self, version=4):
         path = self.dir + "/vchan.42.0.512.sock"

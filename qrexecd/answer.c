@@ -71,3 +71,12 @@ answer_parse(struct answer *a, const void *untrusted, size_t n)
 			return "a deny that has more to say";
 	return NULL;
 }
+
+size_t
+route_command(char *out, size_t size, const char *user, const char *service, const char *source)
+{
+	int n = snprintf(out, size, "%s%sQUBESRPC %s%s %s", user, user[0] != '\0' ? ":" : "",
+	    service, strchr(service, '+') != NULL ? "" : "+", source);
+
+	return n > 0 && (size_t)n < size ? (size_t)n + 1 : 0;
+}

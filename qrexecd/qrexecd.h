@@ -81,6 +81,9 @@ struct answer {
 };
 const char *answer_parse(
     struct answer *a, const void *untrusted, size_t n); /* NULL, or what is wrong */
+/* "USER:QUBESRPC SERVICE+ARG SOURCE" into out; the length with its NUL, 0 if it is too long. */
+size_t route_command(
+    char *out, size_t size, const char *user, const char *service, const char *source);
 
 struct qd;
 
@@ -175,9 +178,6 @@ void routes_end(struct qd *q);
 struct route *route_find(struct qd *q, const char *ident, size_t n);
 void route_connected(struct route *r);
 void route_ran(struct qd *q, uint32_t id, int status); /* by hand: the runner is done with it */
-/* "USER:QUBESRPC SERVICE+ARG SOURCE" into out; the length with its NUL, 0 if it is too long. */
-size_t route_command(
-    char *out, size_t size, const char *user, const char *service, const char *source);
 
 /* --- runner.c --- */
 struct run_msg {

@@ -472,12 +472,3 @@ route_ran(struct qd *q, uint32_t id, int status)
 		logit("%s to %s: its set-up ended with %d", r->t.service, r->t.target, status);
 	route_free(r);
 }
-
-size_t
-route_command(char *out, size_t size, const char *user, const char *service, const char *source)
-{
-	int n = snprintf(out, size, "%s%sQUBESRPC %s%s %s", user, user[0] != '\0' ? ":" : "",
-	    service, strchr(service, '+') != NULL ? "" : "+", source);
-
-	return n > 0 && (size_t)n < size ? (size_t)n + 1 : 0;
-}

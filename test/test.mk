@@ -13,6 +13,14 @@ UNIT_SRC_t-policy-files = $(ENGINE_SRC)
 UNIT_SRC_t-policy-decide = $(ENGINE_SRC)
 UNIT_SRC_t-policy-json = $(ENGINE_SRC) policy/sysinfo-json.c
 
+UNIT_SRC_t-ports = qrexecd/ports.c
+UNIT_SRC_t-trigger = qrexecd/trigger.c qrexecd/answer.c
+
+QD_FUZZ = $(addprefix qrexecd/,agent.c clients.c door.c helper.c ports.c route.c trigger.c answer.c)
+FUZZ_SRC_f-agent-msg = $(QD_FUZZ)
+FUZZ_SRC_f-client-msg = $(QD_FUZZ)
+FUZZ_SRC_f-peer = $(QD_FUZZ)
+FUZZ_SRC_f-trigger = qrexecd/trigger.c
 FUZZ_SRC_f-client-answer = qrexecd/call.c $(RPC_SRC)
 FUZZ_SRC_f-example =
 FUZZ_SRC_f-policy-new = $(ENGINE_SRC)
@@ -23,11 +31,11 @@ FUZZ_SRC_f-data-channel = $(RPC_SRC)
 FUZZ_SRC_f-service-cmd = $(RPC_SRC)
 FUZZ_SRC_f-rpcconf = $(RPC_SRC)
 
-UNIT_SRC_t-vmstart = vmstart/qids.c vmstart/startd-req.c vmstart/local.c vmstart/local-root.c vmstart/console.c
+UNIT_SRC_t-vmstart = startd/qids.c startd/startd-req.c vmstart/local.c vmstart/local-root.c vmstart/console.c
 UNIT_SRC_t-chand = chand/local.c chand/request.c
-FUZZ_SRC_f-startsock = vmstart/startd-req.c
+FUZZ_SRC_f-startsock = startd/startd-req.c
 FUZZ_SRC_f-chansock = chand/local.c chand/request.c
-FUZZ_SRC_f-state = vmstart/qids.c
+FUZZ_SRC_f-state = startd/qids.c
 UNIT = $(patsubst test/unit/%.c,%,$(wildcard test/unit/t-*.c))
 FUZZ = $(patsubst test/fuzz/%.c,%,$(wildcard test/fuzz/f-*.c))
 TESTBIN = $(O)/test

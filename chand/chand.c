@@ -145,7 +145,8 @@ on_retry(struct loop *l, int tfd, short revents, void *arg)
 	if (fd >= 0) {
 		(void)hand_over(p, fd);
 		close(fd);
-	} else if (errno == ECONNREFUSED) { /* a name without a listener: not yet, or not any more */
+	} else if (errno ==
+		   ECONNREFUSED) { /* a name without a listener: not yet, or not any more */
 		p->timer = loop_after(l, p->tries < 50 ? RETRY_MS : 100, on_retry, p);
 		p->tries++;
 	} else if (errno != EAGAIN) {
@@ -165,7 +166,8 @@ on_request(struct peer *p, size_t n)
 	else if (!bad && p->person && r.domid > 0)
 		p->dom = backend_find(r.domid, 0);
 	if (!bad && !p->dom)
-		bad = qid > 0 || p->person ? "no such domain is running" : "not a qrexecd, root or of group qubes";
+		bad = qid > 0 || p->person ? "no such domain is running"
+					   : "not a qrexecd, root or of group qubes";
 	if (bad)
 		return refuse(p, bad);
 	loop_cancel(s.loop, p->timer);
@@ -188,7 +190,8 @@ on_peer(struct loop *l, int fd, short revents, void *arg)
 	(void)revents;
 	if (n <= 0 && n != -2)
 		peer_free(p); /* it lets go */
-	else if (p->dom || (whole == 0 && buf_room(&p->in) == 0) || (whole != 0 && whole < p->in.len))
+	else if (p->dom || (whole == 0 && buf_room(&p->in) == 0) ||
+		 (whole != 0 && whole < p->in.len))
 		refuse(p, "more than one request");
 	else if (whole != 0) {
 		on_request(p, whole);
@@ -219,7 +222,8 @@ on_accept(struct loop *l, int sock, short revents, void *arg)
 			close(fd);
 			continue;
 		}
-		*p = (struct peer){.next = s.peers, .fd = fd, .listener = -1, .in = {.max = CHAN_REQUEST_MAX}};
+		*p = (struct peer){
+		    .next = s.peers, .fd = fd, .listener = -1, .in = {.max = CHAN_REQUEST_MAX}};
 		s.peers = p;
 		s.npeers++;
 		if (!sock_peer(fd, &p->uid, NULL) || !loop_add(l, fd, POLLIN, on_peer, p)) {
@@ -289,7 +293,8 @@ main(int argc, char **argv)
 {
 	static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
 	static const int sigs[] = {SIGTERM};
-	int c, ready_fd = -1;
+	uint32_t ready = 0;
+	int c;
 
 	log_open("chand", NULL);
 	while ((c = getopt_long(argc, argv, "n:h", longs, NULL)) != -1) {
@@ -297,8 +302,7 @@ main(int argc, char **argv)
 			puts("usage: chand [-n FD]\n  -n FD  write a newline to FD when ready");
 			return 0;
 		}
-		ready_fd = c == 'n' ? atoi(optarg) : -1;
-		if (ready_fd < 3)
+		if (c != 'n' || !parse_u32(optarg, 1023, &ready) || ready < 3)
 			usage_die("usage: chand [-n FD]");
 	}
 	if (optind != argc)
@@ -314,10 +318,10 @@ main(int argc, char **argv)
 	backend_start(s.loop, on_gone, on_came);
 	if (!loop_add(s.loop, s.sock, POLLIN, on_accept, NULL))
 		die("loop");
-	if (ready_fd >= 0) {
-		if (write(ready_fd, "\n", 1) != 1)
+	if (ready > 0) {
+		if (write((int)ready, "\n", 1) != 1)
 			logit("readiness: %s", strerror(errno));
-		close(ready_fd);
+		close((int)ready);
 	}
 	return loop_run(s.loop);
 }

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * CHAN_SOCK: chand opens channels for the daemons that have no access to Xen (or, on the local backend, to
- * the qubes' socket directories). One channel a connection, key=value lines and an empty line:
+ * CHAN_SOCK: chand opens channels for the daemons that have no access to Xen (or, on the local
+ * backend, to the qubes' socket directories). One channel a connection, key=value lines and an
+ * empty line:
  *
  *   role=client|server  port=N  [domid=N]
  *
- * domid only from root or a person; a qrexecd gets its own qube whatever it asks (the uid says which). The
- * domain must be running (RUN_STATE). Answer: result=ok domid=N with VCHAN descriptors attached to its first
- * byte (at once for a server; for a client when the server is there, unless the requester hangs up), or
- * result=refused reason=... .
- * The connection is then the control descriptor: keep it as long as the channel. Its end of file says let
- * go (the domain went away); closing it before the peer came withdraws a server.
+ * domid only from root or a person; a qrexecd gets its own qube whatever it asks (the uid says
+ * which). The domain must be running (RUN_STATE). Answer: result=ok domid=N with VCHAN descriptors
+ * attached to its first byte (at once for a server; for a client when the server is there, unless
+ * the requester hangs up), or result=refused reason=... . The connection is then the control
+ * descriptor: keep it as long as the channel. Its end of file says let go (the domain went away);
+ * closing it before the peer came withdraws a server.
  *
- * On the local backend chand also plays xenstore between qubes: a socket vchan.A.B.PORT.sock that qube A
- * binds in its own directory (RUN_LOCAL/A, its /run/vchan) is linked into B's, and unlinked with it.
+ * On the local backend chand also plays xenstore between qubes: a socket vchan.A.B.PORT.sock that
+ * qube A binds in its own directory (RUN_LOCAL/A, its /run/vchan) is linked into B's, and unlinked
+ * with it.
  */
 #ifndef CHANSOCK_H
 #define CHANSOCK_H

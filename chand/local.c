@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Channels of the local backend: sockets in RUN_LOCAL/NAME, which is the qube's own /run/vchan. A qube may
- * make and swap anything there at any time, so nothing there is followed: what is opened is looked at by
- * descriptor, and what is made is made elsewhere and renamed in.
+ * Channels of the local backend: sockets in RUN_LOCAL/NAME, which is the qube's own /run/vchan. A
+ * qube may make and swap anything there at any time, so nothing there is followed: what is opened
+ * is looked at by descriptor, and what is made is made elsewhere and renamed in.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -53,8 +53,8 @@ channel_name(const char *untrusted, uint32_t *server, uint32_t *client, uint32_t
 	for (int i = 0; i < 5; i++)
 		if ((field[i] = strsep(&p, ".")) == NULL)
 			return false;
-	if (p || !parse_u32(field[1], UINT32_MAX, server) || !parse_u32(field[2], UINT32_MAX, client) ||
-	    !parse_u32(field[3], CHAN_PORT_MAX, port))
+	if (p || !parse_u32(field[1], UINT32_MAX, server) ||
+	    !parse_u32(field[2], UINT32_MAX, client) || !parse_u32(field[3], CHAN_PORT_MAX, port))
 		return false;
 	name_of(canonical, *server, *client, *port);
 	return strcmp(canonical, untrusted) == 0;
@@ -124,7 +124,8 @@ look(const struct domain *d, const char *untrusted_name, bool there)
 		(void)unlinkat(to->dir, untrusted_name, 0);
 }
 
-/* Everything in d's directory; with of: only the servers for that one, and with drop: removes those of it. */
+/* Everything in d's directory; with of: only the servers for that one, and with drop: removes those
+ * of it. */
 static void
 scan(const struct domain *d, const struct domain *of, bool drop)
 {

@@ -43,7 +43,8 @@ allowed(struct console *c, uint64_t now)
 		c->tokens = CONSOLE_BURST;
 		c->filled_ms = now;
 	} else if (more > 0) {
-		c->tokens = c->tokens + more > CONSOLE_BURST ? CONSOLE_BURST : c->tokens + (uint32_t)more;
+		c->tokens =
+		    c->tokens + more > CONSOLE_BURST ? CONSOLE_BURST : c->tokens + (uint32_t)more;
 		c->filled_ms = now;
 	}
 	if (c->tokens == 0) {
@@ -110,13 +111,15 @@ console_main(int fd, int life, const char *name, uint32_t qid)
 	log_open("console", name);
 	sandbox_enter(&sb);
 	for (;;) {
-		ssize_t n = read(fd, buf, sizeof buf);
+		const ssize_t n = read(fd, buf, sizeof buf);
 
-		if (n > 0)
+		if (n > 0) {
 			console_take(&c, buf, (size_t)n, now_ms(), emit);
-		else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+			continue;
+		}
+		/* The keeper has gone, and all that was printed is read; or the console broke. */
+		if (n == 0 || (errno != EAGAIN && errno != EINTR) ||
+		    (poll(p, 2, -1) > 0 && p[1].revents && !p[0].revents))
 			exit(0);
-		else if (poll(p, 2, -1) > 0 && p[1].revents && !p[0].revents)
-			exit(0); /* the keeper has gone, and all that was printed is read */
 	}
 }

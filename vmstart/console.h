@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The console process: reads what a guest prints, writes it to the log, escaped and rate-limited. */
+/* The console process: reads what a guest prints, writes it to the log, escaped and rate-limited.
+ */
 #ifndef CONSOLE_H
 #define CONSOLE_H
 
@@ -7,9 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONSOLE_LINE 240   /* bytes of a guest's line; a longer one goes on in the next */
-#define CONSOLE_BURST 400  /* lines at once */
-#define CONSOLE_RATE 50	   /* lines a second after that; more are counted and dropped */
+#define CONSOLE_LINE 240  /* bytes of a guest's line; a longer one goes on in the next */
+#define CONSOLE_BURST 400 /* lines at once */
+#define CONSOLE_RATE 50	  /* lines a second after that; more are counted and dropped */
 
 struct console {
 	char line[CONSOLE_LINE];
@@ -18,11 +19,13 @@ struct console {
 	uint64_t filled_ms;
 };
 
-/* Takes n bytes; calls emit with each whole line, escaped: printable ASCII but % as it is, others %XX. */
+/* Takes n bytes; calls emit with each whole line, escaped: printable ASCII but % as it is, others
+ * %XX. */
 void console_take(struct console *c, const void *untrusted, size_t n, uint64_t now,
     void (*emit)(const char *line));
 
-/* Sandboxes itself as the qube's console and reads fd until the other end of the pipe life is closed. */
+/* Sandboxes itself as the qube's console and reads fd until the other end of the pipe life is
+ * closed. */
 _Noreturn void console_main(int fd, int life, const char *name, uint32_t qid);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The backend boundary of vmstart: what a domain is made of. local.c makes it of Linux namespaces; a
- * hypervisor is another implementation of this header.
+ * The backend boundary of vmstart: what a domain is made of. local.c makes it of Linux namespaces;
+ * a hypervisor is another implementation of this header.
  */
 #ifndef DOMAIN_H
 #define DOMAIN_H
@@ -23,15 +23,17 @@ enum {
 
 struct domain {
 	const struct vmconf *conf;
-	struct vm_state *state; /* domid, session, qid are set; init_pid and init_born are filled in */
-	int end_fd;		/* readable (poll) when the domain has gone */
-	int console_fd;		/* what the guest prints; readable, survives both of us */
+	struct vm_state
+	    *state;	/* domid, session, qid are set; init_pid and init_born are filled in */
+	int end_fd;	/* readable (poll) when the domain has gone */
+	int console_fd; /* what the guest prints; readable, survives both of us */
 };
 
 /* Says once what the backend is worth. */
 void domain_warn(void);
 
-/* A fresh domain id, and everything below /run that the domain needs. NULL, or what failed (errno). */
+/* A fresh domain id, and everything below /run that the domain needs. NULL, or what failed (errno).
+ */
 const char *domain_prepare(struct domain *d);
 /* Builds and starts it. NULL, or what failed (errno). */
 const char *domain_build(struct domain *d);

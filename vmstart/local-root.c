@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The guest's file tree. A tmpfs holds everything that is thrown away: the tree itself and the upper
- * layers over the template's /usr and /etc (and /bin, /lib ... where they are not links into /usr). What
- * the template has is never written; Dom0's /home, /root, /var, /srv, /opt are not there at all.
+ * The guest's file tree. A tmpfs holds everything that is thrown away: the tree itself and the
+ * upper layers over the template's /usr and /etc (and /bin, /lib ... where they are not links into
+ * /usr). What the template has is never written; Dom0's /home, /root, /var, /srv, /opt are not
+ * there at all.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -19,8 +20,8 @@
 
 #include "local.h"
 
-#define TREE RUN_VM "/.mnt"	/* the tmpfs, in the builder's own mount namespace */
-#define ROOT TREE "/root"	/* the guest's root */
+#define TREE RUN_VM "/.mnt" /* the tmpfs, in the builder's own mount namespace */
+#define ROOT TREE "/root"   /* the guest's root */
 #define UPPER TREE "/upper"
 #define WORK TREE "/work"
 
@@ -70,7 +71,8 @@ static const struct entry dirs[] = {
 };
 
 /* Where Dom0 has its own services and policy, the guest sees only what is in the upper layer. */
-static const char *const opaque[] = {UPPER "/etc/qubes", UPPER "/etc/qubes-rpc", UPPER "/usr/local/etc"};
+static const char *const opaque[] = {
+    UPPER "/etc/qubes", UPPER "/etc/qubes-rpc", UPPER "/usr/local/etc"};
 
 static const struct {
 	const char *target, *path;
@@ -97,8 +99,8 @@ static const struct {
 	"root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home/user:/bin/sh\n"
 	"nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
 	0644},
-    {UPPER "/etc/group",
-	"root:x:0:\ntty:x:5:\nuser:x:1000:\nqubes:x:98:user\nnogroup:x:65534:\n", 0644},
+    {UPPER "/etc/group", "root:x:0:\ntty:x:5:\nuser:x:1000:\nqubes:x:98:user\nnogroup:x:65534:\n",
+	0644},
     {UPPER "/etc/shadow", "root:*:::::::\nuser:*:::::::\nnobody:*:::::::\n", 0600},
     {UPPER "/etc/gshadow", "", 0600},
     {UPPER "/etc/fstab", "", 0644},
@@ -106,7 +108,8 @@ static const struct {
 };
 
 /* The template's top directories that the guest sees; a link stays a link. */
-static const char *const layers[] = {"usr", "etc", "bin", "sbin", "lib", "lib32", "lib64", "libx32"};
+static const char *const layers[] = {
+    "usr", "etc", "bin", "sbin", "lib", "lib32", "lib64", "libx32"};
 
 static const char *
 make_dir(const struct domain *d, const char *path, mode_t mode, uid_t uid)
@@ -128,7 +131,8 @@ make_file(const struct domain *d, const char *path, const char *text, mode_t mod
 
 	if (fd < 0)
 		return path;
-	ok = write(fd, text, n) == (ssize_t)n && fchown(fd, owner, owner) == 0 && fchmod(fd, mode) == 0;
+	ok = write(fd, text, n) == (ssize_t)n && fchown(fd, owner, owner) == 0 &&
+	     fchmod(fd, mode) == 0;
 	close(fd);
 	return ok ? NULL : path;
 }
@@ -153,8 +157,8 @@ bind(const char *from, const char *to, unsigned long flags)
 static const char *
 layer(const struct domain *d, const char *name)
 {
-	static char to[128];
-	char from[sizeof d->conf->root + 16], target[256], up[128], work[128], opt[1024];
+	static char to[128], up[128];
+	char from[sizeof d->conf->root + 16], target[256], work[128], opt[1024];
 	struct stat st;
 	const char *e;
 	ssize_t n;
@@ -212,12 +216,12 @@ make_devices(void)
 }
 
 /* The qube's own directory, kept between starts. */
-static const char *
-private(const struct domain *d)
+static const char *private(const struct domain *d)
 {
 	static char dir[256], sub[300];
-	static const struct entry kept[] = {{"", 0755, 0}, {"/home", 0755, 0}, {"/home/user", 0700, 1000},
-	    {"/usrlocal", 0755, 0}, {"/usrlocal/etc", 0755, 0}, {"/usrlocal/etc/qubes-rpc", 0755, 1000}};
+	static const struct entry kept[] = {{"", 0755, 0}, {"/home", 0755, 0},
+	    {"/home/user", 0700, 1000}, {"/usrlocal", 0755, 0}, {"/usrlocal/etc", 0755, 0},
+	    {"/usrlocal/etc/qubes-rpc", 0755, 1000}};
 	struct stat st;
 	const char *e;
 
@@ -226,7 +230,8 @@ private(const struct domain *d)
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return dir;
 	for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
-		/* What is there belongs to the qube: nothing in it is followed or changed from here. */
+		/* What is there belongs to the qube: nothing in it is followed or changed from
+		 * here. */
 		snprintf(sub, sizeof sub, "%s/private%s", dir, kept[i].path);
 		if (lstat(sub, &st) == 0 && S_ISDIR(st.st_mode))
 			continue;
@@ -301,7 +306,8 @@ own_programs(const struct domain *d)
 		snprintf(to, sizeof to, ROOT "/usr/bin/%s", names[i]);
 		if (access(to, X_OK) == 0 || access(from, X_OK) < 0)
 			continue;
-		if ((mknod(to, S_IFREG | 0755, 0) < 0 && errno != EEXIST) || bind(from, to, MS_RDONLY))
+		if ((mknod(to, S_IFREG | 0755, 0) < 0 && errno != EEXIST) ||
+		    bind(from, to, MS_RDONLY))
 			return to;
 	}
 	return NULL;
@@ -339,8 +345,8 @@ root_build(const struct domain *d)
 		return e;
 	if (mount("/proc", TREE "/proc", NULL, MS_BIND, NULL) < 0)
 		return "/proc";
-	if (chdir(TREE) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
-	    chdir("/") < 0)
+	if (chdir(TREE) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
+	    umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return "pivot_root";
 	return NULL;
 }
@@ -358,10 +364,11 @@ root_enter(void)
 	if (mount("devpts", "/root/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
 		"newinstance,ptmxmode=0666,mode=0620,gid=5") < 0)
 		return "/dev/pts";
-	if (chdir("/root") < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
-	    chdir("/") < 0)
+	if (chdir("/root") < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
+	    umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return "pivot_root";
-	/* The guest's own /rw decides: a link there must not lead anywhere, which inside it cannot. */
+	/* The guest's own /rw decides: a link there must not lead anywhere, which inside it cannot.
+	 */
 	if (lstat("/rw/home/user", &st) == 0 && S_ISDIR(st.st_mode) &&
 	    mount("/rw/home/user", "/home/user", NULL, MS_BIND, NULL) < 0)
 		return "/home/user";

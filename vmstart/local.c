@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The local backend: a domain is a process (vm-init) in namespaces of its own, its root mapped to a uid
- * range of the qube's. It isolates no better than a container.
+ * The local backend: a domain is a process (vm-init) in namespaces of its own, its root mapped to a
+ * uid range of the qube's. It isolates no better than a container.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -34,7 +34,8 @@
 void
 domain_warn(void)
 {
-	logit("the local backend: qubes are Linux namespaces, which isolate no better than a container");
+	logit("the local backend: qubes are Linux namespaces, which isolate no better than a "
+	      "container");
 }
 
 static char *
@@ -42,7 +43,8 @@ vm_path(const struct domain *d, const char *leaf)
 {
 	static char path[128];
 
-	snprintf(path, sizeof path, RUN_VM "/%s%s%s", d->state->name, leaf ? "/" : "", leaf ? leaf : "");
+	snprintf(
+	    path, sizeof path, RUN_VM "/%s%s%s", d->state->name, leaf ? "/" : "", leaf ? leaf : "");
 	return path;
 }
 
@@ -142,7 +144,8 @@ guest_main(const struct domain *d, int gate)
 {
 	const struct rlimit procs = {GUEST_NPROC, GUEST_NPROC};
 	char domain[32], qube[64], *const argv[] = {"vm-init", NULL};
-	char *const envp[] = {domain, qube, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+	char *const envp[] = {domain, qube,
+	    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 	    "VCHAN_SOCKET_DIR=/run/vchan", NULL};
 	const char *e = NULL;
 	sigset_t none;
@@ -208,14 +211,15 @@ struct born_msg {
 };
 
 /*
- * The builder: root until the tree stands, then it makes process 1 as the keeper's child (CLONE_PARENT),
- * and is gone. *out: fd 4, where it reports.
+ * The builder: root until the tree stands, then it makes process 1 as the keeper's child
+ * (CLONE_PARENT), and is gone. *out: fd 4, where it reports.
  */
 static _Noreturn void
 builder(const struct domain *d, int out)
 {
 	struct clone_args ca = {.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET |
-					 CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_PARENT};
+					 CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP |
+					 CLONE_PARENT};
 	struct born_msg m = {0};
 	int gate[2] = {-1, -1};
 	const char *e = NULL;
@@ -224,7 +228,8 @@ builder(const struct domain *d, int out)
 	signal(SIGPIPE, SIG_DFL);
 	if (!guest_fds(d, &out) || fcntl(out, F_SETFD, FD_CLOEXEC) < 0)
 		_exit(END_FAILURE);
-	if (prctl(PR_SET_DUMPABLE, 1) < 0 || (e = root_build(d)) != NULL || pipe2(gate, O_CLOEXEC) < 0) {
+	if (prctl(PR_SET_DUMPABLE, 1) < 0 || (e = root_build(d)) != NULL ||
+	    pipe2(gate, O_CLOEXEC) < 0) {
 		m.err = errno;
 		snprintf(m.what, sizeof m.what, "%s", e ? e : "pipe");
 	} else if ((pid = syscall(SYS_clone3, &ca, sizeof ca)) == 0) {
@@ -236,8 +241,8 @@ builder(const struct domain *d, int out)
 
 		m.pid = (pid_t)pid;
 		snprintf(map, sizeof map, "0 %u %u\n", guest_uid(d, 0), LOCAL_UID_RANGE);
-		if (pid < 0 || !write_map(m.pid, "uid_map", map) || !write_map(m.pid, "gid_map", map) ||
-		    write(gate[1], "", 1) != 1) {
+		if (pid < 0 || !write_map(m.pid, "uid_map", map) ||
+		    !write_map(m.pid, "gid_map", map) || write(gate[1], "", 1) != 1) {
 			m.err = errno;
 			snprintf(m.what, sizeof m.what, "namespaces");
 		}
@@ -346,14 +351,16 @@ domain_end(struct domain *d)
 	if (waitid(P_PIDFD, (id_t)d->end_fd, &si, WEXITED) < 0)
 		return last_word(d); /* adopted: not our child */
 	if (si.si_code == CLD_EXITED)
-		return si.si_status == END_POWEROFF || si.si_status == END_REBOOT ? si.si_status : END_CRASH;
+		return si.si_status == END_POWEROFF || si.si_status == END_REBOOT ? si.si_status
+										  : END_CRASH;
 	/* reboot(2) in a pid namespace: the kernel ends process 1 by these. */
 	if (si.si_status == SIGHUP)
 		return END_REBOOT;
 	return si.si_status == SIGINT ? END_POWEROFF : END_CRASH;
 }
 
-/* Unlinks what is in dir; what is a directory itself moves up to top under a fresh name, for later. */
+/* Unlinks what is in dir; what is a directory itself moves up to top under a fresh name, for later.
+ */
 static void
 empty_one(int top, int dir, unsigned *serial)
 {
@@ -365,8 +372,8 @@ empty_one(int top, int dir, unsigned *serial)
 	while (d && (f = readdir(d)) != NULL) {
 		if (strcmp(f->d_name, ".") == 0 || strcmp(f->d_name, "..") == 0)
 			continue;
-		if (unlinkat(dir, f->d_name, 0) == 0 || unlinkat(dir, f->d_name, AT_REMOVEDIR) == 0 ||
-		    dir == top)
+		if (unlinkat(dir, f->d_name, 0) == 0 ||
+		    unlinkat(dir, f->d_name, AT_REMOVEDIR) == 0 || dir == top)
 			continue;
 		snprintf(fresh, sizeof fresh, ".gone.%u", (*serial)++);
 		(void)renameat(dir, f->d_name, top, fresh);
@@ -378,8 +385,8 @@ empty_one(int top, int dir, unsigned *serial)
 }
 
 /*
- * Removes a directory in which a guest could write: by descriptors, nothing is followed, and however
- * deep a guest has nested, not recursively.
+ * Removes a directory in which a guest could write: by descriptors, nothing is followed, and
+ * however deep a guest has nested, not recursively.
  */
 static void
 remove_tree(const char *path)
@@ -394,9 +401,11 @@ remove_tree(const char *path)
 		empty_one(top, top, &serial);
 		d = opendir(path); /* what is left are directories: one level of each */
 		while (d && (f = readdir(d)) != NULL) {
-			const int sub = f->d_name[0] == '.' && (!f->d_name[1] || f->d_name[1] == '.')
-					    ? -1
-					    : openat(top, f->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			const int sub =
+			    f->d_name[0] == '.' && (!f->d_name[1] || f->d_name[1] == '.')
+				? -1
+				: openat(top, f->d_name,
+				      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 			if (sub < 0)
 				continue;
 			empty_one(top, sub, &serial);

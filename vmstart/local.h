@@ -9,13 +9,15 @@
 #include "ids.h"
 #include "paths.h"
 
-/* RUN_VM/NAME/: console (a fifo), end (the guest's last word), why (ours, for startd). root 0700. */
+/* RUN_VM/NAME/: console (a fifo), end (the guest's last word), why (ours, for startd). root 0700.
+ */
 #define RUN_VM RUN_DIR "/vm"
 #define GUEST_END_FD 3 /* vm-init says 0 or 10 there */
 
 /*
- * Builds the guest's file tree in a fresh mount namespace of root's, and makes it the root: the tree at
- * /root, Dom0's /proc at /proc. Called in a process of its own. NULL, or what failed (errno).
+ * Builds the guest's file tree in a fresh mount namespace of root's, and makes it the root: the
+ * tree at /root, Dom0's /proc at /proc. Called in a process of its own. NULL, or what failed
+ * (errno).
  */
 const char *root_build(const struct domain *d);
 /* Inside the guest's own namespaces: what only they can mount, then the tree becomes the root. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * vm-init: process 1 of a local backend's qube. Starts the agent, starts it again when it ends, reaps, and
- * ends the qube: SIGTERM powers off (exit 0), SIGINT reboots (exit 10).
+ * vm-init: process 1 of a local backend's qube. Starts the agent, starts it again when it ends,
+ * reaps, and ends the qube: SIGTERM powers off (exit 0), SIGINT reboots (exit 10).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,9 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define END_FD 3	   /* local.h GUEST_END_FD */
+#define END_FD 3 /* local.h GUEST_END_FD */
 #define AGENT_SPACING_S 1
-#define PATIENCE_S 5	   /* between asking all to end and ending them */
+#define PATIENCE_S 5 /* between asking all to end and ending them */
 
 static void
 say(const char *text)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * vmstart NAME: one per running qube, in the foreground. The keeper (this process, root) builds the domain or
- * adopts the live one, waits until it has gone, and undoes all; the console (console.c) is its only child.
- * Exit codes: domain.h.
+ * vmstart NAME: one per running qube, in the foreground. The keeper (this process, root) builds the
+ * domain or adopts the live one, waits until it has gone, and undoes all; the console (console.c)
+ * is its only child. Exit codes: domain.h.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,12 +22,12 @@
 #include "log.h"
 #include "loop.h"
 #include "paths.h"
-#include "qids.h"
+#include "startd/qids.h"
 #include "sock.h"
 #include "startsock.h"
 
-#define ASK_AGAIN_MS 250    /* startd is not there: it is being restarted */
-#define GRACE_S 10	    /* what startd may take longer than the agent's time limit */
+#define ASK_AGAIN_MS 250 /* startd is not there: it is being restarted */
+#define GRACE_S 10	 /* what startd may take longer than the agent's time limit */
 #define CONSOLE_AGAIN_MS 1000
 #define DOWN_MS 8000
 
@@ -37,7 +37,7 @@ struct keeper {
 	struct domain dom;
 	struct loop *loop;
 	int state_dir, ready_fd, ask; /* ask: the connection to startd */
-	int console, life; /* a pidfd, and the pipe whose end tells it to go */
+	int console, life;	      /* a pidfd, and the pipe whose end tells it to go */
 	struct buf answer;
 	uint32_t kill_timer, agent_timer;
 	bool asked_down, no_agent;
@@ -94,7 +94,8 @@ start_console(struct loop *l, int fd, short revents, void *arg)
 	if (pipe2(life, O_CLOEXEC) == 0)
 		pid = fork();
 	if (pid == 0) {
-		const int con = fcntl(k->dom.console_fd, F_DUPFD, 10), end = fcntl(life[0], F_DUPFD, 11);
+		const int con = fcntl(k->dom.console_fd, F_DUPFD, 10),
+			  end = fcntl(life[0], F_DUPFD, 11);
 
 		if (dup2(con, 3) < 0 || dup2(end, 4) < 0 || syscall(SYS_close_range, 5, ~0u, 0) < 0)
 			_exit(END_FAILURE);
@@ -164,7 +165,8 @@ on_answer(struct loop *l, int fd, short revents, void *arg)
 	(void)revents;
 	if (n > 0 || n == -2)
 		return;
-	bad = n < 0 || k->answer.len == 0 ? "none" : kv_parse(&kv, buf_bytes(&k->answer), k->answer.len);
+	bad = n < 0 || k->answer.len == 0 ? "none"
+					  : kv_parse(&kv, buf_bytes(&k->answer), k->answer.len);
 	hang_up(k);
 	if (bad) { /* startd was ended in the middle: the next one starts over */
 		loop_after(l, ASK_AGAIN_MS, ask_up, k);
@@ -335,7 +337,8 @@ static void
 usage(void)
 {
 	puts("usage: vmstart [-n FD] NAME\n"
-	     "Builds the qube NAME, lives as long as it lives, takes it down. Run by startd through s6.\n"
+	     "Builds the qube NAME, lives as long as it lives, takes it down. Run by startd "
+	     "through s6.\n"
 	     "  -n FD  write a newline to FD when the qube is running");
 }
 
@@ -345,6 +348,7 @@ main(int argc, char **argv)
 	static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
 	static const int sigs[] = {SIGTERM, SIGINT, SIGQUIT};
 	static struct keeper k = {.ready_fd = -1, .console = -1, .life = -1, .ask = -1};
+	uint32_t ready = 0;
 	int c, code;
 
 	log_open("vmstart", NULL);
@@ -353,16 +357,15 @@ main(int argc, char **argv)
 			usage();
 			return 0;
 		}
-		k.ready_fd = c == 'n' ? atoi(optarg) : -1;
-		if (k.ready_fd < 3)
+		if (c != 'n' || !parse_u32(optarg, 1023, &ready) || ready < 3)
 			usage_die("usage: vmstart [-n FD] NAME");
 	}
 	if (optind + 1 != argc || !name_ok(argv[optind]) || is_dom0(argv[optind]))
 		usage_die("usage: vmstart [-n FD] NAME");
 	log_open("vmstart", argv[optind]);
 	signal(SIGPIPE, SIG_IGN);
-	if (k.ready_fd >= 0)
-		fd_cloexec(k.ready_fd);
+	if (ready > 0 && fd_cloexec((int)ready))
+		k.ready_fd = (int)ready;
 	k.dom = (struct domain){.conf = &k.conf, .state = &k.state, .end_fd = -1, .console_fd = -1};
 	k.loop = loop_new();
 	if (!loop_signals(k.loop, sigs, 3, on_signal, &k))
@@ -376,8 +379,8 @@ main(int argc, char **argv)
 		die("loop");
 	start_console(k.loop, -1, 0, &k);
 	ask_up(k.loop, -1, 0, &k);
-	k.agent_timer = loop_after(k.loop, (uint64_t)(k.conf.qrexec_timeout + GRACE_S) * 1000,
-	    on_agent_timeout, &k);
+	k.agent_timer = loop_after(
+	    k.loop, (uint64_t)(k.conf.qrexec_timeout + GRACE_S) * 1000, on_agent_timeout, &k);
 	code = loop_run(k.loop);
 	logit("ended, code %d", code);
 	clean_up(&k, code, k.no_agent ? "the agent did not answer in time" : NULL);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-/* A request to startd, and policyd's answer to its ticket: what is accepted is a plain name of a qube. */
+/* A request to startd, and policyd's answer to its ticket: what is accepted is a plain name of a
+ * qube. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmstart/startd-req.h"
+#include "startd/startd-req.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 

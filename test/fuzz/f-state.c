@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* RUN_STATE/NAME and the table of qids, through real files. What is read can be written and reads the same. */
+/* RUN_STATE/NAME and the table of qids, through real files. What is read can be written and reads
+ * the same. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +8,7 @@
 
 #include "ids.h"
 #include "state.h"
-#include "vmstart/qids.h"
+#include "startd/qids.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 

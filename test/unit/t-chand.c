@@ -7,11 +7,13 @@
 static void
 names(void **state)
 {
-	static const char *const wrong[] = {"", "vchan", "vchan.1.2.3", "vchan.1.2.3.sock.new", "vchan.01.2.3.sock",
-	    "vchan.1.2.65536.sock", "vchan.4294967296.2.3.sock", "vchan.-1.2.3.sock", "vchan.1.2..sock",
-	    "vchan.1.2.3.sock/", "Vchan.1.2.3.sock", "../vchan.1.2.3.sock", "vchan.1.2.3.sock ", "vchan.1.2.3.socket",
-	    "vchan.1.2.3.so\nk", "vchan.+1.2.3.sock",
-	    "vchan.11111111111111111111111111111111111111111111111111111111111111111111111.2.3.sock"};
+	static const char *const wrong[] = {"", "vchan", "vchan.1.2.3", "vchan.1.2.3.sock.new",
+	    "vchan.01.2.3.sock", "vchan.1.2.65536.sock", "vchan.4294967296.2.3.sock",
+	    "vchan.-1.2.3.sock", "vchan.1.2..sock", "vchan.1.2.3.sock/", "Vchan.1.2.3.sock",
+	    "../vchan.1.2.3.sock", "vchan.1.2.3.sock ", "vchan.1.2.3.socket", "vchan.1.2.3.so\nk",
+	    "vchan.+1.2.3.sock",
+	    "vchan.11111111111111111111111111111111111111111111111111111111111111111111111.2.3."
+	    "sock"};
 	uint32_t a, b, p;
 
 	assert_true(channel_name("vchan.1.2.3.sock", &a, &b, &p));

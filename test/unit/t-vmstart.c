@@ -9,8 +9,8 @@
 #include "kv.h"
 #include "vmstart/console.h"
 #include "vmstart/domain.h"
-#include "vmstart/qids.h"
-#include "vmstart/startd-req.h"
+#include "startd/qids.h"
+#include "startd/startd-req.h"
 
 static void
 qid_table(void **state)
@@ -47,8 +47,9 @@ request(const char *text, struct start_request *r)
 static void
 requests(void **state)
 {
-	static const char *const wrong[] = {"op=start\n\n", "op=start\nname=dom0\n\n", "op=start\nname=a/b\n\n",
-	    "op=nosuch\nname=work\n\n", "op=start\nname=work\nticket=0123456789abcdef0123456789abcdef\n\n",
+	static const char *const wrong[] = {"op=start\n\n", "op=start\nname=dom0\n\n",
+	    "op=start\nname=a/b\n\n", "op=nosuch\nname=work\n\n",
+	    "op=start\nname=work\nticket=0123456789abcdef0123456789abcdef\n\n",
 	    "op=kill\nticket=0123456789abcdef0123456789abcdef\n\n", "op=start\nticket=xyz\n\n",
 	    "op=start\nname=work\ntimeout=3\n\n", "op=shutdown\nname=work\ntimeout=x\n\n",
 	    "op=shutdown\nname=work\nforce=no\n\n", "op=start\nname=work\nother=1\n\n",

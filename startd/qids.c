@@ -96,7 +96,8 @@ qid_of(const char *name)
 static bool
 write_table(int dir, struct buf *b)
 {
-	const int fd = openat(dir, "." QIDS_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	const int fd =
+	    openat(dir, "." QIDS_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 	bool ok;
 
 	if (fd < 0)

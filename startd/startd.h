@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* startd's parts: startd.c (sockets, who may what), startd-jobs.c (what is done, by s6's programs). */
+/* startd's parts: startd.c (sockets, who may what), startd-jobs.c (what is done, by s6's programs).
+ */
 #ifndef STARTD_H
 #define STARTD_H
 
@@ -41,7 +42,8 @@ struct job {
 	enum job_kind kind;
 	char name[NAME_LEN_MAX + 1];
 	bool running, kill;
-	int step, tries, timeout_s; /* STOP: seconds until the guest is not asked any more; -1: its own */
+	int step, tries,
+	    timeout_s; /* STOP: seconds until the guest is not asked any more; -1: its own */
 	pid_t child;
 	uint32_t timer;
 	struct client *clients;
@@ -59,8 +61,8 @@ struct startd {
 };
 
 /* Takes over c. timeout_s, kill: STOP. code, reason: DOWN. */
-void job_add(struct startd *s, enum job_kind kind, const char *name, struct client *c, int timeout_s,
-    bool kill, int code, const char *reason);
+void job_add(struct startd *s, enum job_kind kind, const char *name, struct client *c,
+    int timeout_s, bool kill, int code, const char *reason);
 void job_child_ended(struct startd *s, pid_t pid, int status);
 /* After a restart: what was begun goes on, what was left is removed. */
 void jobs_recover(struct startd *s);

@@ -12,7 +12,8 @@
 #define MANY 254 /* an exit status is one byte, and 255 is ssh's */
 
 static const char help[] =
-    "usage: qvm-shutdown [--wait] [--force] [--timeout SECONDS] [--dry-run] [--all [--exclude NAME]] NAME...\n"
+    "usage: qvm-shutdown [--wait] [--force] [--timeout SECONDS] [--dry-run] [--all [--exclude "
+    "NAME]] NAME...\n"
     "Asks qubes to shut down. --wait: until they have; the exit status is how many have not.\n";
 static struct {
 	bool wait, force, dry;
@@ -37,7 +38,8 @@ shutdown_one(struct qube *q)
 	}
 	snprintf(lines, sizeof lines, "op=shutdown\n%s", o.force ? "force=yes\n" : "");
 	if (o.has_timeout)
-		snprintf(lines + strlen(lines), sizeof lines - strlen(lines), "timeout=%u\n", o.timeout);
+		snprintf(
+		    lines + strlen(lines), sizeof lines - strlen(lines), "timeout=%u\n", o.timeout);
 	return qvm_ask(q->conf.name, lines, SHUTDOWN_MS);
 }
 
@@ -61,48 +63,22 @@ run(struct qube **list, size_t n)
 int
 main(int argc, char **argv)
 {
-	static const struct option longs[] = {{"wait", no_argument, NULL, 'w'}, {"force", no_argument, NULL, 'f'},
-	    {"timeout", required_argument, NULL, 't'}, {"dry-run", no_argument, NULL, 'd'},
-	    {"all", no_argument, NULL, 'a'}, {"exclude", required_argument, NULL, 'x'},
-	    {"verbose", no_argument, NULL, 'v'}, {"quiet", no_argument, NULL, 'q'},
-	    {"help", no_argument, NULL, 'h'}, {0}};
-	const char *exclude[64];
-	size_t n, m = 0, nexclude = 0;
-	struct qube *q, **list;
-	bool all = false;
+	static const struct option longs[] = {{"wait", no_argument, NULL, 'w'},
+	    {"force", no_argument, NULL, 'f'}, {"timeout", required_argument, NULL, 't'},
+	    {"dry-run", no_argument, NULL, 'd'}, PICK_OPTIONS, {0}};
+	struct pick p = {0};
+	struct qube **list;
+	size_t n;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "hvq", longs, NULL)) != -1) {
-		if (c == 'h')
-			qvm_help(help);
-		if (c == '?' || (c == 'x' && nexclude == 64) ||
+		if (!pick_option(&p, c, optarg, help) ||
 		    (c == 't' && !(o.has_timeout = parse_u32(optarg, 86400, &o.timeout))))
 			return 2;
 		o.wait = o.wait || c == 'w';
 		o.force = o.force || c == 'f';
 		o.dry = o.dry || c == 'd';
-		all = all || c == 'a';
-		if (c == 'x')
-			exclude[nexclude++] = optarg;
 	}
-	if (all == (optind < argc) || (nexclude && !all)) {
-		fputs(help, stderr);
-		return 2;
-	}
-	q = qubes_all(&n);
-	list = calloc(n + (size_t)argc, sizeof *list);
-	if (!list)
-		return 1;
-	for (; optind < argc; optind++)
-		if ((list[m++] = qube_named(q, n, argv[optind])) == NULL)
-			return 2;
-	for (size_t i = 0; all && i < n; i++) {
-		bool out = is_dom0(q[i].conf.name) || !qube_runs(&q[i]);
-
-		for (size_t j = 0; j < nexclude; j++)
-			out = out || strcmp(exclude[j], q[i].conf.name) == 0;
-		if (!out)
-			list[m++] = &q[i];
-	}
-	return run(list, m);
+	list = pick_list(&p, argv + optind, true, help, &n);
+	return list ? run(list, n) : 2;
 }

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "domain.h"
+#include "vmstart/domain.h"
 #include "ids.h"
 #include "log.h"
 #include "paths.h"
@@ -83,7 +83,8 @@ instance_there(const struct job *j)
 static void
 spawn_create(struct job *j)
 {
-	const char *const argv[] = {"s6-instance-create", "-d", "-t", "5000", "--", service(j), j->name, NULL};
+	const char *const argv[] = {
+	    "s6-instance-create", "-d", "-t", "5000", "--", service(j), j->name, NULL};
 	spawn(j, argv);
 }
 
@@ -109,7 +110,8 @@ static void
 spawn_up(struct job *j, uint32_t ms)
 {
 	char limit[16];
-	const char *const argv[] = {"s6-instance-control", "-wU", "-T", limit, "-u", "--", service(j), j->name, NULL};
+	const char *const argv[] = {
+	    "s6-instance-control", "-wU", "-T", limit, "-u", "--", service(j), j->name, NULL};
 
 	snprintf(limit, sizeof limit, "%u", ms);
 	spawn(j, argv);
@@ -126,7 +128,8 @@ spawn_wait(struct job *j, uint32_t ms)
 	spawn(j, argv);
 }
 
-/* A signal to the qube's vmstart, beside whatever program the job waits for: nobody waits for this one. */
+/* A signal to the qube's vmstart, beside whatever program the job waits for: nobody waits for this
+ * one. */
 static void
 signal_vm(const char *name, const char *opt)
 {
@@ -239,7 +242,8 @@ start_step(struct job *j, int status)
 		return spawn_create(j);
 	case S_MADE:
 	case S_LOGS:
-		if (status != 0 && j->step == S_MADE && !instance_there(j) && j->tries++ < MADE_TRIES) {
+		if (status != 0 && j->step == S_MADE && !instance_there(j) &&
+		    j->tries++ < MADE_TRIES) {
 			j->step = S_GONE;
 			loop_after(j->s->loop, AGAIN_MS, on_again, j);
 			return;
@@ -257,7 +261,8 @@ start_step(struct job *j, int status)
 		return done(j, false, NULL, j->reason, j->code ? j->code : 1);
 	}
 	if (!j->reason[0])
-		snprintf(j->reason, sizeof j->reason, "did not start (%s/%s/vm says why)", LOG_DIR, j->name);
+		snprintf(j->reason, sizeof j->reason, "did not start (%s/%s/vm says why)", LOG_DIR,
+		    j->name);
 	j->step = S_FAILED;
 	if (instance_there(j))
 		return spawn_delete(j);
@@ -285,7 +290,8 @@ stop_step(struct job *j, int status)
 		if (j->kill)
 			signal_vm(j->name, "-q");
 		else if (j->timeout_s >= 0)
-			j->timer = loop_after(j->s->loop, (uint64_t)j->timeout_s * 1000, on_patience, j);
+			j->timer =
+			    loop_after(j->s->loop, (uint64_t)j->timeout_s * 1000, on_patience, j);
 		return spawn_delete(j);
 	}
 	if (status != 0)
@@ -396,7 +402,8 @@ up_step(struct job *j, int status)
 	up_step(j, 0);
 }
 
-/* A start that waits for this domain learns why there is none; else the instance is not needed any more. */
+/* A start that waits for this domain learns why there is none; else the instance is not needed any
+ * more. */
 static void
 domain_ended(struct startd *s, const char *name, int code, const char *reason)
 {
@@ -427,8 +434,10 @@ down_step(struct job *j, int status)
 static void
 step(struct job *j, int status)
 {
-	static void (*const steps[])(struct job *, int) = {
-	    [JOB_START] = start_step, [JOB_STOP] = stop_step, [JOB_UP] = up_step, [JOB_DOWN] = down_step};
+	static void (*const steps[])(struct job *, int) = {[JOB_START] = start_step,
+	    [JOB_STOP] = stop_step,
+	    [JOB_UP] = up_step,
+	    [JOB_DOWN] = down_step};
 
 	steps[j->kind](j, status);
 }
@@ -483,8 +492,10 @@ job_add(struct startd *s, enum job_kind kind, const char *name, struct client *c
 	if (c)
 		c->next = NULL;
 	if (j) {
-		c->next = j->clients;
-		j->clients = c;
+		if (c) {
+			c->next = j->clients;
+			j->clients = c;
+		}
 		return;
 	}
 	j = calloc(1, sizeof *j);
@@ -493,7 +504,12 @@ job_add(struct startd *s, enum job_kind kind, const char *name, struct client *c
 			client_answer(c, false, NULL, "no memory", 111);
 		return;
 	}
-	*j = (struct job){.s = s, .kind = kind, .timeout_s = timeout_s, .kill = kill_it, .clients = c, .code = code};
+	*j = (struct job){.s = s,
+	    .kind = kind,
+	    .timeout_s = timeout_s,
+	    .kill = kill_it,
+	    .clients = c,
+	    .code = code};
 	snprintf(j->name, sizeof j->name, "%s", name);
 	snprintf(j->reason, sizeof j->reason, "%s", reason ? reason : "");
 	hurry(s, kind, name, kill_it);
@@ -541,8 +557,8 @@ jobs_autostart(struct startd *s)
 	struct vmconf_error e;
 
 	while (d && (f = readdir(d)) != NULL)
-		if (name_ok(f->d_name) && !is_dom0(f->d_name) && vmconf_load(s->vm_dir, f->d_name, &c, &e) &&
-		    c.autostart)
+		if (name_ok(f->d_name) && !is_dom0(f->d_name) &&
+		    vmconf_load(s->vm_dir, f->d_name, &c, &e) && c.autostart)
 			job_add(s, JOB_START, f->d_name, NULL, -1, false, 0, NULL);
 	if (d)
 		closedir(d);

@@ -154,3 +154,53 @@ qvm_help(const char *text)
 	fputs(text, stdout);
 	exit(0);
 }
+
+bool
+pick_option(struct pick *p, int c, const char *arg, const char *help)
+{
+	if (c == 'h')
+		qvm_help(help);
+	if (c == 'a')
+		p->all = true;
+	if (c == 'x' && p->nexclude < EXCLUDE_MAX)
+		p->exclude[p->nexclude++] = arg;
+	return c != '?';
+}
+
+static bool
+excluded(const struct pick *p, const char *name)
+{
+	for (size_t i = 0; i < p->nexclude; i++)
+		if (strcmp(p->exclude[i], name) == 0)
+			return true;
+	return false;
+}
+
+struct qube **
+pick_list(const struct pick *p, char **names, bool running, const char *help, size_t *n)
+{
+	size_t total, m = 0, given = 0;
+	struct qube *q, **list;
+
+	while (names[given])
+		given++;
+	*n = 1;
+	if (p->all == (given > 0) || (p->nexclude > 0 && !p->all)) {
+		fputs(help, stderr);
+		return NULL;
+	}
+	q = qubes_all(&total);
+	list = calloc(total + given + 1, sizeof(*list));
+	if (!list)
+		return NULL;
+	*n = 0;
+	for (; *names; names++)
+		if ((list[m++] = qube_named(q, total, *names)) == NULL)
+			return NULL;
+	for (size_t i = 0; p->all && i < total; i++)
+		if (!is_dom0(q[i].conf.name) && strcmp(q[i].conf.type, "RemoteVM") != 0 &&
+		    qube_runs(&q[i]) == running && !excluded(p, q[i].conf.name))
+			list[m++] = &q[i];
+	*n = m;
+	return list;
+}

@@ -46,8 +46,10 @@ optional(const struct kv *kv, struct start_request *r)
 const char *
 request_parse(const struct kv *kv, struct start_request *r)
 {
-	static const char *const keys[] = {"op", "name", "ticket", "timeout", "force", "code", "reason"};
-	const char *op = kv_get(kv, "op"), *name = kv_get(kv, "name"), *ticket = kv_get(kv, "ticket");
+	static const char *const keys[] = {
+	    "op", "name", "ticket", "timeout", "force", "code", "reason"};
+	const char *op = kv_get(kv, "op"), *name = kv_get(kv, "name"),
+		   *ticket = kv_get(kv, "ticket");
 	size_t i = 0;
 
 	memset(r, 0, sizeof *r);
@@ -81,7 +83,8 @@ request_allowed(const struct start_request *r, uid_t uid, bool person)
 }
 
 const char *
-ticket_answer(const struct kv *kv, int64_t qid, uint32_t (*qid_of)(const char *), const char **target)
+ticket_answer(
+    const struct kv *kv, int64_t qid, uint32_t (*qid_of)(const char *), const char **target)
 {
 	const char *result = kv_get(kv, "result"), *source = kv_get(kv, "source");
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * VAR_DIR/qids: "QID NAME" lines: a qube's number for as long as the machine exists. startd assigns,
- * everybody reads. dom0 is 0 and not in it.
+ * VAR_DIR/qids: "QID NAME" lines: a qube's number for as long as the machine exists. startd
+ * assigns, everybody reads. dom0 is 0 and not in it.
  */
 #ifndef QIDS_H
 #define QIDS_H

@@ -14,7 +14,8 @@ static const char help[] =
     "usage: qvm-ls [OPTION]... [NAME]...\n"
     "  --raw-list           names only\n"
     "  --raw-data           fields with | between them, no heading\n"
-    "  -O, --fields LIST    of NAME STATE CLASS LABEL TEMPLATE NETVM UUID XID QID TAGS DEFAULT_DISPVM\n"
+    "  -O, --fields LIST    of NAME STATE CLASS LABEL TEMPLATE NETVM UUID XID QID TAGS "
+    "DEFAULT_DISPVM\n"
     "                       TEMPLATE_FOR_DISPVMS AUTOSTART DEFAULT_USER INTERNAL\n"
     "  --format FORMAT      simple, full\n"
     "  --running --paused --halted\n"
@@ -83,12 +84,13 @@ f_tags(const struct qube *q, char *out)
 
 	text(out, "");
 	for (size_t i = 0; i < q->conf.ntags; i++)
-		len += (size_t)snprintf(out + len, VALUE_MAX - len, "%s%s", i ? "," : "", q->conf.tags[i]);
+		len += (size_t)snprintf(
+		    out + len, VALUE_MAX - len, "%s%s", i ? "," : "", q->conf.tags[i]);
 }
 
-static const struct field fields[] = {
-    {"NAME", f_name}, {"STATE", f_state}, {"CLASS", f_class}, {"LABEL", f_label}, {"TEMPLATE", f_template},
-    {"NETVM", f_netvm}, {"UUID", f_uuid}, {"XID", f_xid}, {"DOMID", f_xid}, {"QID", f_qid}, {"TAGS", f_tags},
+static const struct field fields[] = {{"NAME", f_name}, {"STATE", f_state}, {"CLASS", f_class},
+    {"LABEL", f_label}, {"TEMPLATE", f_template}, {"NETVM", f_netvm}, {"UUID", f_uuid},
+    {"XID", f_xid}, {"DOMID", f_xid}, {"QID", f_qid}, {"TAGS", f_tags},
     {"DEFAULT_DISPVM", f_dispvm}, {"TEMPLATE_FOR_DISPVMS", f_tfd}, {"AUTOSTART", f_autostart},
     {"DEFAULT_USER", f_user}, {"INTERNAL", f_internal}};
 
@@ -169,6 +171,22 @@ by_field(const void *a, const void *b)
 }
 
 static void
+print_row(const struct qube *q, const int *width)
+{
+	char v[VALUE_MAX];
+
+	for (size_t f = 0; f < o.nfields; f++) {
+		snprintf(v, sizeof v, "%s", o.field[f]->name);
+		if (q)
+			o.field[f]->get(q, v);
+		if (f + 1 < o.nfields)
+			printf("%-*s  ", width[f], v);
+		else
+			printf("%s\n", v);
+	}
+}
+
+static void
 print_table(const struct qube *q, size_t n)
 {
 	int width[FIELDS_MAX] = {0};
@@ -180,13 +198,10 @@ print_table(const struct qube *q, size_t n)
 			o.field[f]->get(&q[i], v);
 			width[f] = (int)strlen(v) > width[f] ? (int)strlen(v) : width[f];
 		}
-		printf(f + 1 < o.nfields ? "%-*s  " : "%.0d%s\n", f + 1 < o.nfields ? width[f] : 0, o.field[f]->name);
 	}
+	print_row(NULL, width);
 	for (size_t i = 0; i < n; i++)
-		for (size_t f = 0; f < o.nfields; f++) {
-			o.field[f]->get(&q[i], v);
-			printf(f + 1 < o.nfields ? "%-*s  " : "%.0d%s\n", f + 1 < o.nfields ? width[f] : 0, v);
-		}
+		print_row(&q[i], width);
 }
 
 static void
@@ -213,32 +228,59 @@ static void
 option(int c)
 {
 	switch (c) {
-	case 'l': o.raw_list = true; break;
-	case 'D': o.raw_data = true; break;
-	case 'O': take_fields(optarg); break;
-	case 'r': o.running = true; break;
-	case 'p': o.paused = true; break;
-	case 'H': o.halted = true; break;
-	case 't': o.tags = optarg; break;
-	case 'L': o.labels = optarg; break;
-	case 'c': o.classes = optarg; break;
-	case 's': o.sort = field_named(optarg, strlen(optarg)); break;
-	case 'R': o.reverse = true; break;
+	case 'l':
+		o.raw_list = true;
+		break;
+	case 'D':
+		o.raw_data = true;
+		break;
+	case 'O':
+		take_fields(optarg);
+		break;
+	case 'r':
+		o.running = true;
+		break;
+	case 'p':
+		o.paused = true;
+		break;
+	case 'H':
+		o.halted = true;
+		break;
+	case 't':
+		o.tags = optarg;
+		break;
+	case 'L':
+		o.labels = optarg;
+		break;
+	case 'c':
+		o.classes = optarg;
+		break;
+	case 's':
+		o.sort = field_named(optarg, strlen(optarg));
+		break;
+	case 'R':
+		o.reverse = true;
+		break;
 	case 'x':
 		if (o.nexclude < 64)
 			o.exclude[o.nexclude++] = optarg;
 		break;
 	case 'F':
 		if (strcmp(optarg, "full") == 0)
-			take_fields("NAME,STATE,CLASS,LABEL,TEMPLATE,NETVM,QID,XID,UUID,DEFAULT_DISPVM,AUTOSTART,TAGS");
+			take_fields("NAME,STATE,CLASS,LABEL,TEMPLATE,NETVM,QID,XID,UUID,DEFAULT_"
+				    "DISPVM,AUTOSTART,TAGS");
 		else if (strcmp(optarg, "simple") != 0) {
 			fprintf(stderr, "qvm-ls: no such format: %s\n", optarg);
 			exit(2);
 		}
 		break;
-	case 'h': qvm_help(help);
-	case 'v': case 'q': break;
-	default: exit(2);
+	case 'h':
+		qvm_help(help);
+	case 'v':
+	case 'q':
+		break;
+	default:
+		exit(2);
 	}
 }
 

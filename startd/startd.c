@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* startd: the one who may start and stop qubes (startsock.h). Root, so kept away from what a qube says. */
+/* startd: the one who may start and stop qubes (startsock.h). Root, so kept away from what a qube
+ * says. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -19,9 +20,9 @@
 #include "paths.h"
 #include "qids.h"
 #include "sock.h"
-#include "startd.h"
 #include "startd-req.h"
-#include "startsock.h"
+#include "startd.h"
+#include "vmstart/startsock.h"
 
 static void
 client_free(struct client *c)
@@ -76,7 +77,8 @@ on_redeemed(struct loop *l, int fd, short revents, void *arg)
 	(void)l;
 	if (n > 0 || (n == -2 && buf_room(&c->redeem) > 0))
 		return;
-	bad = n == 0 ? kv_parse(&kv, buf_bytes(&c->redeem), c->redeem.len) : "no answer from policyd";
+	bad =
+	    n == 0 ? kv_parse(&kv, buf_bytes(&c->redeem), c->redeem.len) : "no answer from policyd";
 	if (bad)
 		return refuse(c, bad, 126);
 	why = ticket_answer(&kv, c->person ? -1 : uid_qid(c->uid, PROG_QREXECD), qid_of, &target);
@@ -98,7 +100,8 @@ redeem(struct client *c, const char *ticket)
 	c->redeem = (struct buf){.max = KV_BYTES};
 	c->policy = sock_connect(POLICY_SOCK);
 	if (c->policy < 0 || !buf_printf(&req, "redeem=%s\nuse=start\n\n", ticket) ||
-	    buf_write_fd(&req, c->policy) < 0 || !loop_add(c->s->loop, c->policy, POLLIN, on_redeemed, c)) {
+	    buf_write_fd(&req, c->policy) < 0 ||
+	    !loop_add(c->s->loop, c->policy, POLLIN, on_redeemed, c)) {
 		buf_free(&req);
 		return refuse(c, "policyd cannot be reached", 126);
 	}
@@ -207,7 +210,8 @@ static int
 options(int argc, char **argv)
 {
 	static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
-	int c, fd = -1;
+	uint32_t fd = 0;
+	int c;
 
 	log_open("startd", NULL);
 	while ((c = getopt_long(argc, argv, "n:h", longs, NULL)) != -1) {
@@ -215,13 +219,12 @@ options(int argc, char **argv)
 			puts("usage: startd [-n FD]\n  -n FD  write a newline to FD when ready");
 			exit(0);
 		}
-		fd = c == 'n' ? atoi(optarg) : -1;
-		if (fd < 3)
+		if (c != 'n' || !parse_u32(optarg, 1023, &fd) || fd < 3)
 			usage_die("usage: startd [-n FD]");
 	}
 	if (optind != argc)
 		usage_die("usage: startd [-n FD]");
-	return fd;
+	return fd > 0 ? (int)fd : -1;
 }
 
 int
@@ -242,7 +245,8 @@ main(int argc, char **argv)
 		die("%s", s.state_dir < 0 ? RUN_STATE : s.vm_dir < 0 ? ETC_VM : START_SOCK);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		die("no_new_privs");
-	if (!loop_signals(s.loop, sigs, 2, on_signal, &s) || !loop_add(s.loop, s.sock, POLLIN, on_accept, &s))
+	if (!loop_signals(s.loop, sigs, 2, on_signal, &s) ||
+	    !loop_add(s.loop, s.sock, POLLIN, on_accept, &s))
 		die("loop");
 	if (ready_fd >= 0) {
 		if (write(ready_fd, "\n", 1) != 1)

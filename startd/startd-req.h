@@ -26,10 +26,10 @@ struct start_request {
 const char *request_parse(const struct kv *kv, struct start_request *r);
 const char *request_allowed(const struct start_request *r, uid_t uid, bool person);
 /*
- * NULL and *target (points into kv), or why not. qid: of the qrexecd that presented the ticket, -1 for a
- * person; qid_of: as in qids.h.
+ * NULL and *target (points into kv), or why not. qid: of the qrexecd that presented the ticket, -1
+ * for a person; qid_of: as in qids.h.
  */
-const char *ticket_answer(const struct kv *kv, int64_t qid, uint32_t (*qid_of)(const char *),
-    const char **target);
+const char *ticket_answer(
+    const struct kv *kv, int64_t qid, uint32_t (*qid_of)(const char *), const char **target);
 
 #endif

@@ -95,8 +95,8 @@ static const struct field fields[] = {{"NAME", f_name}, {"STATE", f_state}, {"CL
     {"DEFAULT_USER", f_user}, {"INTERNAL", f_internal}};
 
 static struct {
-	bool raw_list, raw_data, running, paused, halted, reverse;
-	const char *tags, *labels, *classes, *exclude[64];
+	int raw_list, raw_data, running, paused, halted, reverse, ignored; /* set by getopt_long */
+	const char *tags, *labels, *classes, *exclude[EXCLUDE_MAX];
 	size_t nexclude, nfields;
 	const struct field *field[FIELDS_MAX], *sort;
 } o;
@@ -225,77 +225,52 @@ print(const struct qube *q, size_t n)
 }
 
 static void
-option(int c)
+format(const char *name)
 {
-	switch (c) {
-	case 'l':
-		o.raw_list = true;
-		break;
-	case 'D':
-		o.raw_data = true;
-		break;
-	case 'O':
-		take_fields(optarg);
-		break;
-	case 'r':
-		o.running = true;
-		break;
-	case 'p':
-		o.paused = true;
-		break;
-	case 'H':
-		o.halted = true;
-		break;
-	case 't':
-		o.tags = optarg;
-		break;
-	case 'L':
-		o.labels = optarg;
-		break;
-	case 'c':
-		o.classes = optarg;
-		break;
-	case 's':
-		o.sort = field_named(optarg, strlen(optarg));
-		break;
-	case 'R':
-		o.reverse = true;
-		break;
-	case 'x':
-		if (o.nexclude < 64)
-			o.exclude[o.nexclude++] = optarg;
-		break;
-	case 'F':
-		if (strcmp(optarg, "full") == 0)
-			take_fields("NAME,STATE,CLASS,LABEL,TEMPLATE,NETVM,QID,XID,UUID,DEFAULT_"
-				    "DISPVM,AUTOSTART,TAGS");
-		else if (strcmp(optarg, "simple") != 0) {
-			fprintf(stderr, "qvm-ls: no such format: %s\n", optarg);
-			exit(2);
-		}
-		break;
-	case 'h':
-		qvm_help(help);
-	case 'v':
-	case 'q':
-		break;
-	default:
+	if (strcmp(name, "full") == 0) {
+		take_fields("NAME,STATE,CLASS,LABEL,TEMPLATE,NETVM,QID,XID,UUID,DEFAULT_DISPVM,"
+			    "AUTOSTART,TAGS");
+	} else if (strcmp(name, "simple") != 0) {
+		fprintf(stderr, "qvm-ls: no such format: %s\n", name);
 		exit(2);
 	}
+}
+
+static void
+option(int c)
+{
+	if (c == 'h')
+		qvm_help(help);
+	if (c == '?')
+		exit(2);
+	if (c == 'O')
+		take_fields(optarg);
+	if (c == 'F')
+		format(optarg);
+	if (c == 's')
+		o.sort = field_named(optarg, strlen(optarg));
+	if (c == 't')
+		o.tags = optarg;
+	if (c == 'L')
+		o.labels = optarg;
+	if (c == 'c')
+		o.classes = optarg;
+	if (c == 'x' && o.nexclude < EXCLUDE_MAX)
+		o.exclude[o.nexclude++] = optarg;
 }
 
 int
 main(int argc, char **argv)
 {
-	static const struct option longs[] = {{"raw-list", no_argument, NULL, 'l'},
-	    {"raw-data", no_argument, NULL, 'D'}, {"fields", required_argument, NULL, 'O'},
-	    {"running", no_argument, NULL, 'r'}, {"paused", no_argument, NULL, 'p'},
-	    {"halted", no_argument, NULL, 'H'}, {"tags", required_argument, NULL, 't'},
+	static const struct option longs[] = {{"raw-list", no_argument, &o.raw_list, 1},
+	    {"raw-data", no_argument, &o.raw_data, 1}, {"running", no_argument, &o.running, 1},
+	    {"paused", no_argument, &o.paused, 1}, {"halted", no_argument, &o.halted, 1},
+	    {"reverse-sort", no_argument, &o.reverse, 1}, {"all", no_argument, &o.ignored, 1},
+	    {"verbose", no_argument, &o.ignored, 1}, {"quiet", no_argument, &o.ignored, 1},
+	    {"fields", required_argument, NULL, 'O'}, {"tags", required_argument, NULL, 't'},
 	    {"label", required_argument, NULL, 'L'}, {"class", required_argument, NULL, 'c'},
-	    {"sort", required_argument, NULL, 's'}, {"reverse-sort", no_argument, NULL, 'R'},
-	    {"exclude", required_argument, NULL, 'x'}, {"format", required_argument, NULL, 'F'},
-	    {"all", no_argument, NULL, 'v'}, {"verbose", no_argument, NULL, 'v'},
-	    {"quiet", no_argument, NULL, 'q'}, {"help", no_argument, NULL, 'h'}, {0}};
+	    {"sort", required_argument, NULL, 's'}, {"exclude", required_argument, NULL, 'x'},
+	    {"format", required_argument, NULL, 'F'}, {"help", no_argument, NULL, 'h'}, {0}};
 	struct qube *q, *show;
 	size_t n, m = 0;
 	int c;
@@ -306,12 +281,12 @@ main(int argc, char **argv)
 	q = qubes_all(&n);
 	show = calloc(n + (size_t)argc, sizeof *show);
 	if (!show)
-		return 1;
+		exit(1);
 	for (int i = optind; i < argc; i++) {
-		struct qube *one = qube_named(q, n, argv[i]);
+		const struct qube *one = qube_named(q, n, argv[i]);
 
 		if (!one)
-			return 1;
+			exit(1);
 		if (wanted(one))
 			show[m++] = *one;
 	}
@@ -321,5 +296,7 @@ main(int argc, char **argv)
 	if (o.sort)
 		qsort(show, m, sizeof *show, by_field);
 	print(show, m);
+	free(show);
+	free(q);
 	return 0;
 }

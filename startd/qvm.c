@@ -180,7 +180,7 @@ struct qube **
 pick_list(const struct pick *p, char **names, bool running, const char *help, size_t *n)
 {
 	size_t total, m = 0, given = 0;
-	struct qube *q, **list;
+	struct qube *q, **list, *one;
 
 	while (names[given])
 		given++;
@@ -190,13 +190,18 @@ pick_list(const struct pick *p, char **names, bool running, const char *help, si
 		return NULL;
 	}
 	q = qubes_all(&total);
-	list = calloc(total + given + 1, sizeof(*list));
+	list = calloc(total + given + 1, sizeof(struct qube *));
 	if (!list)
 		return NULL;
 	*n = 0;
-	for (; *names; names++)
-		if ((list[m++] = qube_named(q, total, *names)) == NULL)
+	for (; *names; names++) {
+		one = qube_named(q, total, *names);
+		if (!one) {
+			free(list);
 			return NULL;
+		}
+		list[m++] = one;
+	}
 	for (size_t i = 0; p->all && i < total; i++)
 		if (!is_dom0(q[i].conf.name) && strcmp(q[i].conf.type, "RemoteVM") != 0 &&
 		    qube_runs(&q[i]) == running && !excluded(p, q[i].conf.name))

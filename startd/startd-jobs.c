@@ -14,7 +14,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "vmstart/domain.h"
 #include "ids.h"
 #include "log.h"
 #include "paths.h"
@@ -22,6 +21,7 @@
 #include "startd.h"
 #include "state.h"
 #include "vmconf.h"
+#include "vmstart/domain.h"
 
 #define VM_SERVICE S6_SCAN "/vm"
 #define DAEMON_SERVICE S6_SCAN "/qrexecd"

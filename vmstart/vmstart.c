@@ -22,8 +22,8 @@
 #include "log.h"
 #include "loop.h"
 #include "paths.h"
-#include "startd/qids.h"
 #include "sock.h"
+#include "startd/qids.h"
 #include "startsock.h"
 
 #define ASK_AGAIN_MS 250 /* startd is not there: it is being restarted */

@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+# chand: who gets which channel, and what a qube can do with the names in its directory.
+import os, socket, subprocess, sys, time
+
+if os.environ.get("HOUSE") != "1":
+    house = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../house")
+    os.execv(house, [house, "-u", os.path.abspath(__file__)])
+
+LOCAL, CHAN, LIMIT = "/run/qubes/local", "/run/qubes/s/chan.sock", 10
+n = 0
+
+
+def ok(good, name, note=""):
+    global n
+    n += 1
+    print("%sok %d - %s" % ("" if good else "not ", n, name), flush=True)
+    if not good and note:
+        print("# %r" % (note,))
+
+
+def until(f):
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end:
+        got = f()
+        if got:
+            return got
+        time.sleep(0.01)
+    return None
+
+
+def state(name):
+    with open("/run/qubes/state/" + name) as f:
+        return dict(l.strip().split("=", 1) for l in f)
+
+
+def ask(text, uid=0):
+    """One request; the connection, not yet read. A uid other than root comes by a descriptor, as a sandbox does."""
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(LIMIT)
+    d = os.open("/run/qubes/s", os.O_PATH)
+    if uid:
+        os.setegid(65534)
+        os.seteuid(uid)
+    try:
+        s.connect("/proc/self/fd/%d/chan.sock" % d if not uid else "chan.sock" if not os.fchdir(d) else "")
+    finally:
+        if uid:
+            os.seteuid(0)
+            os.setegid(0)
+        os.chdir("/")
+        os.close(d)
+    s.sendall(text.encode())
+    return s
+
+
+def answer(s):
+    text, fds, _, _ = socket.recv_fds(s, 4096, 4)
+    return text.decode(), [socket.socket(fileno=f) for f in fds]
+
+
+def call(text, uid=0):
+    s = ask(text, uid)
+    return (s,) + answer(s)
+
+
+def own(name, leaf, uid, make):
+    """Puts something of a qube's uid into the qube's directory, whole."""
+    tmp = LOCAL + "/.test"
+    os.makedirs(tmp, exist_ok=True)
+    made = make(tmp + "/x")
+    os.chown(tmp + "/x", uid, uid, follow_symlinks=False)
+    os.rename(tmp + "/x", "%s/%s/%s" % (LOCAL, name, leaf))
+    return made
+
+
+def listener(path):
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(LIMIT)
+    s.bind(path)
+    s.listen()
+    return s
+
+
+for q in "work", "vault":
+    with open("/etc/qubes/vm.d/" + q, "w") as f:
+        f.write("label = blue\n")
+subprocess.run(["qvm-start", "work", "vault"], check=True)
+W, V = state("work"), state("vault")
+w, v = int(W["domid"]), int(V["domid"])
+root_w, root_v = (2000000000 + 65536 * int(x["qid"]) for x in (W, V))
+qrexecd_w = 1900000000 + 8 * int(W["qid"]) + 1
+
+# Requests.
+for bad in ("role=both\nport=1\ndomid=%d\n\n" % w, "role=server\nport=65536\ndomid=%d\n\n" % w, "role=server\n\n",
+            "role=server\nport=1\ndomid=99\n\n", "role=server\nport=1\n\n", "x\n\n", "role=server\nport=1\nevil=1\n\n",
+            "a=" + 300 * "x"):
+    text, fds = call(bad)[1:]
+    ok(text.startswith("result=refused") and not fds, "refused: %r" % bad[:40], text)
+text, fds = call("role=server\nport=600\ndomid=%d\n\n" % w, 65534)[1:]
+ok(text.startswith("result=refused") and not fds, "refused: nobody", text)
+text, fds = call("role=server\nport=600\ndomid=%d\n\n" % w, 1900000000 + 8 * int(W["qid"]) + 4)[1:]
+ok(text.startswith("result=refused") and not fds, "refused: the console's uid", text)
+c, text, fds = call("role=server\nport=600\ndomid=%d\n\n" % v, qrexecd_w)
+ok(text == "result=ok\ndomid=%d\n\n" % w and len(fds) == 1, "a qrexecd gets its own qube, whatever it asks for", text)
+ok(not os.path.exists("%s/vault/vchan.0.%d.600.sock" % (LOCAL, v)), "and nothing in the other's directory")
+
+# A server: its name, and its end.
+name = "%s/work/vchan.0.%d.600.sock" % (LOCAL, w)
+ok(os.path.exists(name), "a server's name is there")
+p = socket.socket(socket.AF_UNIX)
+os.seteuid(0)
+p.connect(name)
+ok(until(lambda: not os.path.exists(name)), "and gone when the peer has come")
+fds[0].settimeout(LIMIT)
+fds[0].accept()
+c2, text, fds2 = call("role=server\nport=600\ndomid=%d\n\n" % w)
+ok(text.startswith("result=ok") and os.path.exists(name), "the port is used again", text)
+c2.close()
+fds2[0].close()
+ok(until(lambda: not os.path.exists(name)), "withdrawn by closing the control connection")
+
+# A client waits; what is no socket of the qube is never connected to.
+c = ask("role=client\nport=601\ndomid=%d\n\n" % w)
+leaf = "vchan.%d.0.601.sock" % w
+own("work", leaf, root_w, lambda p: os.symlink("/run/qubes/s/policy.sock", p))
+os.unlink("%s/work/%s" % (LOCAL, leaf))
+foreign = own("work", leaf, 0, listener)
+os.unlink("%s/work/%s" % (LOCAL, leaf))
+other = own("work", leaf, root_v, listener)
+os.unlink("%s/work/%s" % (LOCAL, leaf))
+real = own("work", leaf, root_w, listener)
+text, fds = answer(c)
+got, _ = real.accept()
+got.sendall(b"me")
+ok(text.startswith("result=ok") and fds[0].recv(2) == b"me", "a client gets the qube's own listener, no link, no other's", text)
+for s, what in (foreign, "Dom0's"), (other, "another qube's"):
+    s.setblocking(False)
+    try:
+        s.accept()
+        ok(False, "%s socket was not connected to" % what)
+    except BlockingIOError:
+        ok(True, "%s socket was not connected to" % what)
+c.close()
+
+# Between qubes.
+leaf = "vchan.%d.%d.700.sock" % (w, v)
+s = own("work", leaf, root_w + 1000, listener)
+ok(until(lambda: os.path.exists("%s/vault/%s" % (LOCAL, leaf))), "a server for another qube is linked there")
+ok(os.stat("%s/vault/%s" % (LOCAL, leaf)).st_mode & 0o777 == 0o666, "and may be connected to")
+os.unlink("%s/work/%s" % (LOCAL, leaf))
+ok(until(lambda: not os.path.exists("%s/vault/%s" % (LOCAL, leaf))), "and unlinked with it")
+for what, leaf, uid, make in (
+        ("a file", "vchan.%d.%d.701.sock" % (w, v), root_w, lambda p: open(p, "w")),
+        ("a link", "vchan.%d.%d.702.sock" % (w, v), root_w, lambda p: os.symlink("/run/qubes/s/chan.sock", p)),
+        ("a forged server", "vchan.%d.%d.703.sock" % (v, w), root_w, listener),
+        ("another's socket", "vchan.%d.%d.704.sock" % (w, v), root_v, listener),
+        ("a bad name", "vchan.%d.0%d.705.sock" % (w, v), root_w, listener)):
+    own("work", leaf, uid, make)
+s = own("work", "vchan.%d.%d.706.sock" % (w, v), root_w, listener)
+until(lambda: os.path.exists("%s/vault/vchan.%d.%d.706.sock" % (LOCAL, w, v)))
+left = [x for x in os.listdir(LOCAL + "/vault") if x[-8:-5] in ("701", "702", "703", "704", "705")]
+ok(not left, "a file, a link, a forged server, another's socket, a bad name: not linked", left)
+
+# chand is killed: what it linked is known again.
+os.unlink("%s/vault/vchan.%d.%d.706.sock" % (LOCAL, w, v))
+pid = subprocess.check_output(["s6-svstat", "-o", "pid", "/run/qubes/s6/chand"]).decode().strip()
+status = open("/proc/%s/status" % pid).read()
+ok("CapEff:\t000000000000000a\n" in status and "NoNewPrivs:\t1\n" in status, "two capabilities, no_new_privs",
+   [l for l in status.splitlines() if "Cap" in l])
+os.kill(int(pid), 9)
+ok(until(lambda: os.path.exists("%s/vault/vchan.%d.%d.706.sock" % (LOCAL, w, v))), "after kill -9 it looks at all again")
+
+# The domain ends: the holders are told, and what was linked goes.
+c, text, fds = call("role=server\nport=602\ndomid=%d\n\n" % w)
+subprocess.run(["qvm-kill", "work"], check=True)
+ok(c.recv(1) == b"", "end of file on the control connection when the domain has gone")
+ok(until(lambda: not os.path.exists("%s/vault/vchan.%d.%d.706.sock" % (LOCAL, w, v))), "its servers go from other qubes")
+text = call("role=server\nport=602\ndomid=%d\n\n" % w)[1]
+ok(text.startswith("result=refused"), "a domain that has gone: refused", text)
+print("1..%d" % n)

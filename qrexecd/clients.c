@@ -251,8 +251,10 @@ clients_port_freed(struct qd *q, uint32_t port)
 void
 clients_end(struct qd *q)
 {
-	while (q->clients != NULL)
-		client_free(q->clients);
+	for (struct client *c = q->clients, *next; c != NULL; c = next) {
+		next = c->next;
+		client_free(c);
+	}
 }
 
 static bool

@@ -54,6 +54,7 @@ static void
 on_readable(struct loop *l, int fd, short revents, void *arg)
 {
 	struct helper *h = arg;
+	const char *why = NULL;
 	char part[2048];
 	ssize_t r;
 	int passed = -1;
@@ -67,14 +68,13 @@ on_readable(struct loop *l, int fd, short revents, void *arg)
 	}
 	if (r < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (r <= 0 && h->in.len == 0)
-		finish(h, "hung up without an answer");
-	else if (r <= 0)
-		finish(h, NULL);
-	else if (!buf_put(&h->in, part, (size_t)r))
-		finish(h, "the answer is too long");
-	else if (kv_whole(buf_bytes(&h->in), h->in.len) > 0)
-		finish(h, NULL);
+	if (r > 0 && !buf_put(&h->in, part, (size_t)r))
+		why = "the answer is too long";
+	else if (r <= 0 && h->in.len == 0)
+		why = "hung up without an answer";
+	else if (r > 0 && kv_whole(buf_bytes(&h->in), h->in.len) == 0)
+		return;
+	finish(h, why);
 }
 
 static void

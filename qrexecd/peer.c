@@ -179,8 +179,10 @@ on_readable(struct loop *l, int fd, short revents, void *arg)
 void
 peers_end(struct qd *q)
 {
-	while (q->peers != NULL)
-		peer_free(q->peers);
+	for (struct peer *p = q->peers, *next; p != NULL; p = next) {
+		next = p->next;
+		peer_free(p);
+	}
 }
 
 /* NULL, or why this connection is closed. */

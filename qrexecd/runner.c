@@ -72,7 +72,7 @@ ask_program(const struct runner *r, const struct trigger *t, struct buf *b)
 static const char *
 ask_policyd(const struct runner *r, const struct trigger *t, struct buf *b)
 {
-	struct kv kv;
+	struct kv kv = {.n = 0};
 	struct buf rq = {.max = KV_BYTES};
 	const char *why = "no memory";
 

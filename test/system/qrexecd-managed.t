@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+# qrexecd as startd runs it: who may come to its sockets, what a ticket is worth, what its end costs. In a house.
+import os, socket, subprocess, sys, time
+
+if os.environ.get("HOUSE") != "1":
+    house = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "house")
+    os.execv(house, [house, "-u", os.path.abspath(__file__)])
+
+Q = "/run/qubes/q/"
+UID_BASE = 1900000000
+n = 0
+
+
+def ok(good, name, seen=""):
+    global n
+    n += 1
+    print("%sok %d - %s" % ("" if good else "not ", n, name), flush=True)
+    if not good:
+        print("# " + repr(seen)[:500])
+
+
+def until(f, limit=10):
+    end = time.monotonic() + limit
+    while not f():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def state(name):
+    with open("/run/qubes/state/" + name) as f:
+        return dict(x.split("=", 1) for x in f.read().split("\n") if "=" in x)
+
+
+def daemon_uid(name):
+    return UID_BASE + 8 * int(state(name)["qid"]) + 1
+
+
+def daemon_pid(name):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(Q + name + "/qrexec")
+    import struct
+    return struct.unpack("iII", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+
+
+def talk(path, data, uid=None, groups=(UID_BASE,), limit=5):
+    """What a process of that uid hears when it says data there; one line: the bytes, or the errno."""
+    r, w = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        out = b""
+        try:
+            # people get no further than /run/qubes: who has taken over a daemon is already inside
+            os.chdir(os.path.dirname(path))
+            if uid is not None:
+                os.setgroups(groups)
+                os.setresgid(uid, uid, uid)
+                os.setresuid(uid, uid, uid)
+            s = socket.socket(socket.AF_UNIX)
+            s.settimeout(limit)
+            s.connect(os.path.basename(path))
+            if data:
+                s.sendall(data)
+            while True:
+                got = s.recv(4096)
+                if not got:
+                    break
+                out += got
+                if out.endswith(b"\n\n"):
+                    break
+        except socket.timeout:
+            out += b"[silent]"
+        except OSError as e:
+            out += b"[errno %d]" % e.errno
+        os.write(w, out)
+        os._exit(0)
+    os.close(w)
+    os.waitpid(pid, 0)
+    out = os.read(r, 65536)
+    os.close(r)
+    return out
+
+
+def shut(heard):
+    return heard in (b"", b"[errno 32]", b"[errno 104]")
+
+
+def qvm(*argv, data=b""):
+    return subprocess.run(["qvm-run", "-p", *argv], input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+
+
+def decide(source, target, service, uid=None):
+    text = "source=%s\nintended_target=%s\nservice_and_arg=%s\n\n" % (source, target, service)
+    answer = talk("/run/qubes/s/policy.sock", text.encode(), uid).decode()
+    return dict(x.split("=", 1) for x in answer.split("\n") if "=" in x)
+
+
+def present(ticket, at, uid):
+    return talk(Q + at + "/peer", b"ticket=%s\n\n" % ticket.encode(), uid)
+
+
+def log(name):
+    for d in ("/var/log/qubes/qrexecd." + name, "/var/log/qubes/qrexecd/" + name, "/var/log/qubes/qrexecd@" + name):
+        if os.path.exists(d + "/current"):
+            return open(d + "/current").read()
+    out = subprocess.run("cat $(find /var/log/qubes -name current -path '*%s*' | grep qrexecd)" % name, shell=True,
+                         stdout=subprocess.PIPE).stdout
+    return out.decode()
+
+
+for name in ("work", "vault", "other"):
+    with open("/etc/qubes/vm.d/" + name, "w") as f:
+        f.write("label = blue\n")
+with open("/etc/qubes/policy.d/30-user.policy", "w") as f:
+    f.write("t.Echo * work vault allow\nt.Echo * other vault allow\n")
+subprocess.run(["qvm-start", "work", "vault", "other"], check=True, timeout=60)
+qvm("vault", "mkdir -p /usr/local/etc/qubes-rpc; printf '#!/bin/sh\\nexec cat\\n' >/usr/local/etc/qubes-rpc/t.Echo;"
+    "chmod +x /usr/local/etc/qubes-rpc/t.Echo")
+echo = "qrexec-client-vm vault t.Echo"
+r = qvm("work", echo, data=b"hello")
+ok(r.stdout == b"hello" and r.returncode == 0, "a call through two qrexecds", r)
+
+W, V, X = daemon_uid("work"), daemon_uid("vault"), daemon_uid("other")
+
+# The two sockets.
+ok(talk(Q + "vault/qrexec", b"", 65534) == b"", "qrexec: a stranger is closed")
+ok(talk(Q + "vault/qrexec", b"", W) == b"", "qrexec: another qube's qrexecd is closed")
+ok(talk(Q + "vault/qrexec", b"", V) == b"", "qrexec: its own uid is closed")
+ok(talk(Q + "vault/qrexec", b"", None, limit=0.5)[:8] == b"\x00\x03\x00\x00\x04\x00\x00\x00", "qrexec: root gets HELLO")
+gid = int(subprocess.run("getent group qubes | cut -d: -f3", shell=True, stdout=subprocess.PIPE).stdout)
+ok(talk(Q + "vault/qrexec", b"", 65534, (gid,), 0.5)[8:12] == b"\3\0\0\0", "qrexec: a member of qubes gets HELLO")
+ok(shut(talk(Q + "vault/peer", b"ticket=" + b"0" * 32 + b"\n\n", 65534)), "peer: a stranger is closed")
+ok(shut(talk(Q + "vault/peer", b"ticket=" + b"0" * 32 + b"\n\n", None)), "peer: root is no qrexecd")
+ok(shut(talk(Q + "vault/peer", b"ticket=" + b"0" * 32 + b"\n\n", UID_BASE + 8 * int(state("work")["qid"]) + 4)),
+   "peer: another program of a qube is no qrexecd")
+
+# Tickets, as a qrexecd that was taken over would use them.
+ok(b"result=refused" in present("0" * 32, "vault", W), "a ticket made up is refused")
+for bad, what in ((b"ticket=x\n\n", "no hex"), (b"junk\n\n", "no ="), (b"port=1\n\n", "no ticket"),
+                  (b"a=" + b"x" * 300, "too long"), (b"\xff\n\n", "not ASCII")):
+    ok(b"result=refused" in talk(Q + "vault/peer", bad, W), "a malformed request is refused: " + what)
+t = decide("work", "vault", "t.Echo", W)
+ok(t.get("result") == "allow" and "ticket" in t, "work's qrexecd gets a ticket", t)
+ok(b"belongs to another qube" in present(t["ticket"], "vault", X), "another qube's qrexecd cannot use it")
+ok(b"result=refused" in present(t["ticket"], "vault", W), "and it is gone then")
+t = decide("work", "vault", "t.Echo", W)
+ok(b"result=refused" in present(t["ticket"], "other", W), "a ticket for vault is worth nothing at other's")
+t = decide("work", "vault", "t.Echo", W)
+first = present(t["ticket"], "vault", W)
+ok(b"result=ok" in first and b"domid=" + state("vault")["domid"].encode() in first, "it is worth one call", first)
+ok(b"result=refused" in present(t["ticket"], "vault", W), "replayed it is refused")
+ok(decide("other", "vault", "t.Echo", W) == {}, "nobody asks policy in another's name")
+t = decide("work", "vault", "t.Echo", W)
+time.sleep(5.2)
+ok(b"result=refused" in present(t["ticket"], "vault", W), "after five seconds it has expired")
+
+# Silence and floods at the peer socket cost others nothing.
+held = []
+for _ in range(40):
+    r, w = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.chdir(Q + "vault")
+        os.setgroups((UID_BASE,))
+        os.setresuid(X, X, X)
+        s = socket.socket(socket.AF_UNIX)
+        s.connect("peer")
+        os.write(w, b"x")
+        time.sleep(600)
+        os._exit(0)
+    os.read(r, 1)
+    held.append(pid)
+r = qvm("work", echo, data=b"still")
+ok(r.stdout == b"still", "one qube's silent connections do not stop another's call", r)
+for pid in held:
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+
+# Its end.
+pid, other = daemon_pid("work"), daemon_pid("vault")
+run = subprocess.Popen(["qvm-run", "-p", "work", echo], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+run.stdin.write(b"one\n")
+run.stdin.flush()
+ok(run.stdout.readline() == b"one\n", "a call runs")
+start = time.monotonic()
+os.kill(pid, 9)
+
+
+def back():
+    try:
+        return daemon_pid("work") != pid
+    except OSError:
+        return False
+
+
+ok(until(back, 3), "killed it comes back")
+took = time.monotonic() - start
+ok(took < 1.4, "within 1.2 s (and some of the machine's)", took)
+run.stdin.write(b"two\n")
+run.stdin.close()
+ok(run.stdout.read() == b"two\n" and run.wait(10) == 0, "the call that ran did not notice")
+ok(daemon_pid("vault") == other, "and neither did the others")
+ok(until(lambda: qvm("work", echo, data=b"x").stdout == b"x", 5), "calls work again")
+
+# A burst: each is served or refused, none hangs.
+p = qvm("work", "for i in $(seq 100); do (qrexec-client-vm vault t.Echo </dev/null >/dev/null 2>&1; echo $?) & done; wait")
+codes = p.stdout.split()
+ok(len(codes) == 100 and set(codes) <= {b"0", b"126"}, "100 calls at once: each served or refused", codes)
+ok(codes.count(b"0") == 100, "a burst of 100 is within the rate", codes.count(b"126"))
+fds = "/proc/%d/fd" % daemon_pid("work")
+ok(until(lambda: len(os.listdir(fds)) < 16), "no descriptor stays", os.listdir(fds))
+
+# Another session of the target: the ticket dies with the old one.
+t = decide("work", "vault", "t.Echo", W)
+subprocess.run(["qvm-kill", "vault"], timeout=30)
+subprocess.run(["qvm-start", "vault"], timeout=60)
+ok(b"result=refused" in present(t["ticket"], "vault", W), "another session's ticket is refused")
+
+print("1..%d" % n)

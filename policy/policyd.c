@@ -20,11 +20,13 @@
 #include "sandbox.h"
 #include "sock.h"
 
+#define PAUSE_MS 100
+
 static int options(int argc, char **argv);
 static void take(struct policyd *p);
 static void enter(void);
 static void serve(struct policyd *p, int ready_fd);
-static loop_fn on_signal;
+static loop_fn on_signal, on_accept;
 
 int
 main(int argc, char **argv)
@@ -315,7 +317,26 @@ client_new(struct policyd *p, int fd, bool eval)
 		malformed(c, "no memory");
 }
 
-/* No descriptor is left: the spare one makes room to refuse, instead of leaving the caller waiting.
+static void
+listen_on(struct policyd *p)
+{
+	if (!loop_add(p->loop, p->sock, POLLIN, on_accept, p) ||
+	    !loop_add(p->loop, p->eval_sock, POLLIN, on_accept, p))
+		die("poll loop");
+}
+
+static void
+on_pause_over(struct loop *l, int fd, short revents, void *arg)
+{
+	(void)l;
+	(void)fd;
+	(void)revents;
+	listen_on(arg);
+}
+
+/*
+ * No descriptor is left: the spare one makes room to refuse, instead of leaving the caller waiting.
+ * Where others are faster (the whole system has none), a pause keeps us from spinning.
  */
 static void
 refuse_one(struct policyd *p, int sock)
@@ -327,8 +348,12 @@ refuse_one(struct policyd *p, int sock)
 		close(p->spare);
 	fd = sock_accept(sock);
 	if (fd >= 0)
-		close(fd);
+		hang_up(fd);
 	p->spare = fcntl(p->sock, F_DUPFD_CLOEXEC, 3);
+	if (fd >= 0 || loop_after(p->loop, PAUSE_MS, on_pause_over, p) == 0)
+		return;
+	loop_del(p->loop, p->sock);
+	loop_del(p->loop, p->eval_sock);
 }
 
 static void
@@ -375,10 +400,9 @@ serve(struct policyd *p, int ready_fd)
 	audit_open(&p->audit, AUDIT_DIR);
 	known_load(p);
 	p->spare = fcntl(p->sock, F_DUPFD_CLOEXEC, 3);
-	if (!loop_add(p->loop, p->known.inotify, POLLIN, on_change, p) ||
-	    !loop_add(p->loop, p->sock, POLLIN, on_accept, p) ||
-	    !loop_add(p->loop, p->eval_sock, POLLIN, on_accept, p))
+	if (!loop_add(p->loop, p->known.inotify, POLLIN, on_change, p))
 		die("poll loop");
+	listen_on(p);
 	if (ready_fd >= 0) {
 		if (write(ready_fd, "\n", 1) != 1)
 			logit("fd %d: %s", ready_fd, strerror(errno));

@@ -18,9 +18,11 @@ struct list {
 static bool
 is(struct json *j, char ch)
 {
+	if (j->bad) /* p may be past the end */
+		return false;
 	while (*j->p == ' ' || *j->p == '\t' || *j->p == '\n' || *j->p == '\r')
 		j->p++;
-	if (j->bad || *j->p != ch)
+	if (*j->p != ch)
 		return false;
 	j->p++;
 	return true;

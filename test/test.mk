@@ -11,6 +11,7 @@ UNIT_SRC_t-rpcconf = $(RPC_SRC)
 UNIT_SRC_t-policy-parse = $(ENGINE_SRC)
 UNIT_SRC_t-policy-files = $(ENGINE_SRC)
 UNIT_SRC_t-policy-decide = $(ENGINE_SRC)
+UNIT_SRC_t-ticket = policy/ticket.c
 UNIT_SRC_t-policy-json = $(ENGINE_SRC) policy/sysinfo-json.c
 
 UNIT_SRC_t-ports = qrexecd/ports.c
@@ -23,6 +24,9 @@ FUZZ_SRC_f-peer = $(QD_FUZZ)
 FUZZ_SRC_f-trigger = qrexecd/trigger.c
 FUZZ_SRC_f-client-answer = qrexecd/call.c $(RPC_SRC)
 FUZZ_SRC_f-example =
+FUZZ_SRC_f-ticket = policy/ticket.c
+FUZZ_SRC_f-policy-sock = policy/policyd-req.c
+FUZZ_SRC_f-ask-json = policy/qrexec-ask-json.c
 FUZZ_SRC_f-policy-new = $(ENGINE_SRC)
 FUZZ_SRC_f-policy-old = $(ENGINE_SRC)
 FUZZ_SRC_f-policy-request = $(ENGINE_SRC)

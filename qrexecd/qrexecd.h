@@ -67,9 +67,8 @@ struct trigger {
 	char ident[IDENT_LEN];		/* NUL-padded */
 	char service[CONTROL_BODY_MAX]; /* SERVICE[+ARG] */
 };
-bool trigger_length_ok(uint32_t type, size_t n);
-/* n bytes of a message whose length is right. NULL, or why it is refused; ident holds the raw bytes
- * then. */
+/* n bytes of a message whose length agent.c has checked. NULL, or why it is refused; ident holds
+ * the raw bytes then. */
 const char *trigger_parse(struct trigger *t, uint32_t type, const uint8_t *untrusted, size_t n);
 
 /* --- answer.c: spec/qrexec 6, the answer of policyd or of a policy program --- */

@@ -23,18 +23,6 @@ layout_of(uint32_t type)
 	return NULL;
 }
 
-bool
-trigger_length_ok(uint32_t type, size_t n)
-{
-	const struct layout *l = layout_of(type);
-
-	if (l == NULL)
-		return false;
-	if (type == MSG_TRIGGER_SERVICE)
-		return n == TRIGGER2_LEN;
-	return n > l->service && n - l->service <= SERVICE_LEN_MAX; /* QSB-089: not even 0 bytes */
-}
-
 /* A target or source: cut at its NUL or its end, foreign bytes become _. */
 static void
 copy_target(char out[TARGET_LEN], const uint8_t *untrusted, size_t field)

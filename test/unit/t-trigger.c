@@ -16,31 +16,10 @@ parse4(const char *source, const char *target, const void *ident, const void *se
 	memcpy(m + 64, target, strnlen(target, 64));
 	memcpy(m + 128, ident, 32);
 	memcpy(m + 160, service, n);
-	assert_true(trigger_length_ok(MSG_TRIGGER_SERVICE4, 160 + n));
 	return trigger_parse(&t, MSG_TRIGGER_SERVICE4, m, 160 + n);
 }
 
 static const char ident[32] = "SOCKET5";
-
-static void
-QSB_089_lengths(void **state)
-{
-	assert_true(trigger_length_ok(MSG_TRIGGER_SERVICE, 128));
-	assert_false(trigger_length_ok(MSG_TRIGGER_SERVICE, 127));
-	assert_false(trigger_length_ok(MSG_TRIGGER_SERVICE, 129));
-	assert_false(trigger_length_ok(MSG_TRIGGER_SERVICE3, 96));
-	assert_false(trigger_length_ok(MSG_TRIGGER_SERVICE3, 95));
-	assert_true(trigger_length_ok(MSG_TRIGGER_SERVICE3, 97));
-	assert_true(trigger_length_ok(MSG_TRIGGER_SERVICE3, 96 + 65000));
-	assert_false(trigger_length_ok(MSG_TRIGGER_SERVICE3, 96 + 65001));
-	assert_false(trigger_length_ok(MSG_TRIGGER_SERVICE4, 160));
-	assert_false(trigger_length_ok(MSG_TRIGGER_SERVICE4, 96));
-	assert_false(trigger_length_ok(MSG_TRIGGER_SERVICE4, 0));
-	assert_true(trigger_length_ok(MSG_TRIGGER_SERVICE4, 161));
-	assert_false(trigger_length_ok(MSG_TRIGGER_SERVICE4, 160 + 65001));
-	assert_false(trigger_length_ok(MSG_TRIGGER_SERVICE4, SIZE_MAX));
-	assert_false(trigger_length_ok(MSG_HELLO, 4));
-}
 
 static void
 foreign_bytes_become_underscores(void **state)
@@ -202,7 +181,6 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(QSB_089_lengths),
 	    cmocka_unit_test(foreign_bytes_become_underscores),
 	    cmocka_unit_test(every_byte_of_a_service),
 	    cmocka_unit_test(a_field_without_nul_is_cut),

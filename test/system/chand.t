@@ -121,26 +121,26 @@ fds2[0].close()
 ok(until(lambda: not os.path.exists(name)), "withdrawn by closing the control connection")
 
 # A client waits; what is no socket of the qube is never connected to.
-c = ask("role=client\nport=601\ndomid=%d\n\n" % w)
 leaf = "vchan.%d.0.601.sock" % w
-own("work", leaf, root_w, lambda p: os.symlink("/run/qubes/s/policy.sock", p))
-os.unlink("%s/work/%s" % (LOCAL, leaf))
-foreign = own("work", leaf, 0, listener)
-os.unlink("%s/work/%s" % (LOCAL, leaf))
-other = own("work", leaf, root_v, listener)
-os.unlink("%s/work/%s" % (LOCAL, leaf))
+policy = "/run/qubes/s/policy.sock"
+for what, uid, make in (("a link to a socket of Dom0's", root_w, lambda p: os.symlink(policy, p)),
+                        ("a socket of Dom0's", 0, listener), ("another qube's socket", root_v, listener)):
+    theirs = own("work", leaf, uid, make)
+    c = ask("role=client\nport=601\ndomid=%d\n\n" % w)
+    call("role=server\nport=650\ndomid=%d\n\n" % w)[0].close()  # chand has seen the request before this one
+    c.setblocking(False)
+    try:
+        ok(False, "never connected to: " + what, c.recv(100))
+    except BlockingIOError:
+        ok(True, "never connected to: " + what)
+    c.close()
+    os.unlink("%s/work/%s" % (LOCAL, leaf))
+c = ask("role=client\nport=601\ndomid=%d\n\n" % w)
 real = own("work", leaf, root_w, listener)
 text, fds = answer(c)
 got, _ = real.accept()
 got.sendall(b"me")
-ok(text.startswith("result=ok") and fds[0].recv(2) == b"me", "a client gets the qube's own listener, no link, no other's", text)
-for s, what in (foreign, "Dom0's"), (other, "another qube's"):
-    s.setblocking(False)
-    try:
-        s.accept()
-        ok(False, "%s socket was not connected to" % what)
-    except BlockingIOError:
-        ok(True, "%s socket was not connected to" % what)
+ok(text.startswith("result=ok") and fds[0].recv(2) == b"me", "a client waits for the qube's own listener", text)
 c.close()
 
 # Between qubes.

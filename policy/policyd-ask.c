@@ -111,10 +111,9 @@ prompt_free(struct prompt *pr)
 	struct policyd *p = pr->c->p;
 	struct prompt **at = &p->prompts;
 
-	while (*at != NULL && *at != pr)
+	while (*at != pr)
 		at = &(*at)->next;
-	if (*at == pr)
-		*at = pr->next;
+	*at = pr->next;
 	if (pr->fd >= 0) {
 		loop_del(p->loop, pr->fd);
 		close(pr->fd);
@@ -301,11 +300,11 @@ prompt_new(struct client *c, const struct request *rq, const struct decision *d)
 	if (pr != NULL) {
 		*pr = (struct prompt){
 		    .c = c, .fd = -1, .out = {.max = JSON_MAX}, .in = {.max = ANSWER_MAX}};
+		while (*at != NULL)
+			at = &(*at)->next;
+		*at = pr;
 		if (copy_request(pr, rq) && make_message(pr, p, d) && client_wait(c)) {
 			c->prompt = pr;
-			while (*at != NULL)
-				at = &(*at)->next;
-			*at = pr;
 			next_prompt(p);
 			return;
 		}
@@ -321,6 +320,7 @@ naming(const struct policyd *p, const char *name)
 	struct prompt *found = NULL;
 
 	for (struct prompt *pr = p->prompts; pr != NULL; pr = pr->next) {
+		/* What is freed is not in the list. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		if (strcmp(known_plain(&p->known, pr->rq.source), name) != 0 &&
 		    strcmp(known_plain(&p->known, pr->rq.target), name) != 0)
 			continue;

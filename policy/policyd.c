@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -46,7 +47,8 @@ static int
 options(int argc, char **argv)
 {
 	static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
-	int c, fd = -1;
+	uint32_t fd = 0;
+	int c;
 
 	log_open("policyd", NULL);
 	while ((c = getopt_long(argc, argv, "n:", longs, NULL)) != -1) {
@@ -54,13 +56,12 @@ options(int argc, char **argv)
 			puts("usage: policyd [-n FD]\n  -n FD  write a newline to FD when ready");
 			exit(0);
 		}
-		fd = c == 'n' ? atoi(optarg) : -1;
-		if (fd < 3)
+		if (c != 'n' || !parse_u32(optarg, INT_MAX, &fd) || fd < 3)
 			usage_die("usage: policyd [-n FD]");
 	}
 	if (optind != argc)
 		usage_die("usage: policyd [-n FD]");
-	return fd;
+	return fd != 0 ? (int)fd : -1;
 }
 
 static void

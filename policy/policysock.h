@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * POLICY_SOCK: one request a connection, key=value lines and an empty line; the answer, then end of file
- * (spec/qrexec 6). Peers are known by SO_PEERCRED.
+ * POLICY_SOCK: one request a connection, key=value lines and an empty line; the answer, then end of
+ * file (spec/qrexec 6). Peers are known by SO_PEERCRED.
  *
  * Decide.  source, intended_target, service_and_arg [requested_source, assume_yes_for_ask,
- *   just_evaluate]. From a qrexecd's uid the source must be its own qube; from a person (root, qubes)
- *   any. Answer: as upstream, plus on allow these lines, which stock readers skip:
+ *   just_evaluate]. From a qrexecd's uid the source must be its own qube; from a person (root,
+ * qubes) any. Answer: as upstream, plus on allow these lines, which stock readers skip:
  *     ticket=HEX32   target_state=Running|Halted|...   (of the destination)
  *     audit=FILE:LINE
  *   and on deny, only to a person or with just_evaluate:  reason=...
- *   A decision that needs the user answers when the user has; end of file alone: try no other way, refused.
+ *   A decision that needs the user answers when the user has; end of file alone: try no other way,
+ * refused.
  *
  * Redeem.  redeem=HEX32, and use=call|start.
  *   use=call: from the uid of the target's qrexecd or, for target dom0, from root; once.
@@ -17,7 +18,8 @@
  *     TICKET_START_S and binds it to the target's next session.
  *   Answer: result=ok, source, source_domid, source_session, target, service (SERVICE+ARG),
  *     user (DEFAULT: the target's default user), requested_target, policy_source (may be empty),
- *     disposable=yes|no; or result=refused, reason. Whoever redeems takes everything from this answer.
+ *     disposable=yes|no; or result=refused, reason. Whoever redeems takes everything from this
+ * answer.
  *
  * A ticket dies with: its use, 5 s, either session's end.
  */

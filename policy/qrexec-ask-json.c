@@ -99,7 +99,7 @@ static void
 push(struct json *j, struct list *l, char *s)
 {
 	size_t cap = l->cap == 0 ? 32 : l->cap * 2;
-	char **v = l->v;
+	char **v;
 
 	if (l->n == l->cap) {
 		v = realloc(l->v, cap * sizeof(*v));

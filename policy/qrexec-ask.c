@@ -76,13 +76,10 @@ answer(struct asker *a, const char *choice)
 {
 	char text[ANSWER_MAX];
 	struct caller *c = a->now;
-	int n = 4;
+	int n = choice != NULL ? snprintf(text, sizeof(text), "allow:%s", choice)
+			       : snprintf(text, sizeof(text), "deny");
 
 	a->now = NULL;
-	if (choice != NULL)
-		n = snprintf(text, sizeof(text), "allow:%s", choice);
-	else
-		memcpy(text, "deny", 4);
 	if (n < 0 || n >= (int)sizeof(text) || write(c->fd, text, (size_t)n) != n)
 		logit("policyd left before its answer");
 	caller_free(c);

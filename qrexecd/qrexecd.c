@@ -38,9 +38,10 @@ compat_links(const struct qd *q, bool show)
 bool
 names_show(struct qd *q)
 {
-	if (!door_show(&q->door))
+	/* the links first: who sees qrexec.DOMID may use any of its names */
+	if (!q->managed && !compat_links(q, true))
 		return false;
-	if (q->managed ? !door_show(&q->peer_door) : !compat_links(q, true))
+	if (!door_show(&q->door) || (q->managed && !door_show(&q->peer_door)))
 		return false;
 	logit("agent: connected, version %u", q->link.version);
 	loop_cancel(q->loop, q->startup_timer);

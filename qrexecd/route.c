@@ -295,13 +295,20 @@ ask_policy(struct route *r)
 
 /* --- both --- */
 
+static bool
+run(const struct route *r)
+{
+	const struct run_msg m = {.kind = RUN_CALL, .id = r->id, .t = r->t};
+
+	return runner_send(r->q, &m);
+}
+
 /* To where a place among the set-ups (by hand: the processes) is needed: now or when one is free.
  */
 static void
 route_go(struct route *r)
 {
 	struct route_set *s = &r->q->routes;
-	struct run_msg m = {.kind = RUN_CALL, .id = r->id};
 
 	if (s->setups >= (r->q->managed ? SETUPS_MAX : RUNS_MAX)) {
 		r->state = R_PLACE;
@@ -310,8 +317,7 @@ route_go(struct route *r)
 	s->setups++;
 	r->place = true;
 	r->state = R_BUSY;
-	m.t = r->t;
-	if (!r->q->managed && !runner_send(r->q, &m))
+	if (!r->q->managed && !run(r))
 		route_refuse(r, "", "the runner takes no more");
 	else if (r->q->managed && r->dom0)
 		connect_caller(r);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * RUN_STATE/NAME: what a running qube is, as key=value lines; written by vmstart (write, rename), read
- * by policyd, chand, startd, qvm-ls. No file: Halted. The file ".NAME" never counts.
+ * RUN_STATE/NAME: what a running qube is, as key=value lines; written by vmstart (write, rename),
+ * read by policyd, chand, startd, qvm-ls. No file: Halted. The file ".NAME" never counts.
  */
 #ifndef STATE_H
 #define STATE_H

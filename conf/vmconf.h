@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * /etc/qubes/vm.d/NAME: "key = value" lines, # comments (vm.d.5). Unknown keys are refused with file
- * and line. What an AppVM leaves out comes from its template, then from vm.d/defaults.
+ * /etc/qubes/vm.d/NAME: "key = value" lines, # comments (vm.d.5). Unknown keys are refused with
+ * file and line. What an AppVM leaves out comes from its template, then from vm.d/defaults.
  */
 #ifndef VMCONF_H
 #define VMCONF_H
@@ -26,7 +26,7 @@ struct vmconf {
 	char transport_rpc[64];
 	char guivm[NAME_LEN_MAX + 1];
 	char default_user[32]; /* user */
-	char root[256];	       /* local backend: the template's root directory; empty: this machine's */
+	char root[256]; /* local backend: the template's root directory; empty: this machine's */
 	bool template_for_dispvms, autostart, internal;
 	uint32_t qrexec_timeout, shutdown_timeout; /* seconds, 60 */
 	size_t ntags;
@@ -40,7 +40,8 @@ struct vmconf_error {
 };
 
 /* Parses one file's bytes over what *c already holds (defaults, then template, then the qube). */
-bool vmconf_parse(struct vmconf *c, const char *file, const char *untrusted, size_t n, struct vmconf_error *e);
+bool vmconf_parse(
+    struct vmconf *c, const char *file, const char *untrusted, size_t n, struct vmconf_error *e);
 /* The whole of NAME from the directory dirfd, inheritance included. */
 bool vmconf_load(int dirfd, const char *name, struct vmconf *c, struct vmconf_error *e);
 

@@ -41,7 +41,8 @@ struct buf {
 	size_t max;	      /* len never exceeds it */
 };
 
-bool buf_put(struct buf *b, const void *p, size_t n); /* all or nothing; false: over max or no memory */
+bool buf_put(
+    struct buf *b, const void *p, size_t n); /* all or nothing; false: over max or no memory */
 bool buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 const uint8_t *buf_bytes(const struct buf *b);
 void buf_eat(struct buf *b, size_t n);
@@ -49,9 +50,11 @@ void buf_free(struct buf *b);
 size_t buf_room(const struct buf *b);
 /* read(2) once into the queue. >0 bytes, 0 end of file, -1 error, -2 nothing now or no room. */
 ssize_t buf_read_fd(struct buf *b, int fd, size_t most);
-/* write(2) what is queued. 0 all gone or would block (look at len), -1 error. Never raises SIGPIPE on sockets. */
+/* write(2) what is queued. 0 all gone or would block (look at len), -1 error. Never raises SIGPIPE
+ * on sockets. */
 int buf_write_fd(struct buf *b, int fd);
-/* The whole of a file, which must leave room for a byte more. false: errno, EFBIG if it is too long. */
+/* The whole of a file, which must leave room for a byte more. false: errno, EFBIG if it is too
+ * long. */
 bool buf_read_file(struct buf *b, int dirfd, const char *name);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Numeric ids. Every per-qube program has a uid of its own: UID_BASE + 8 * qid + program, with a gid
- * of the same number. qid 0 is Dom0 itself. A qid belongs to a qube's name for the life of the
+ * Numeric ids. Every per-qube program has a uid of its own: UID_BASE + 8 * qid + program, with a
+ * gid of the same number. qid 0 is Dom0 itself. A qid belongs to a qube's name for the life of the
  * machine (VAR_DIR/qids); a session belongs to one start of it.
  */
 #ifndef IDS_H
@@ -13,14 +13,15 @@
 
 #define UID_BASE 1900000000u
 #define QID_MAX 10000u
-#define GID_DAEMONS ((gid_t)UID_BASE) /* supplementary group of all our daemons: may enter q/NAME */
+#define GID_DAEMONS ((gid_t)UID_BASE) /* supplementary group of all our daemons: may enter q/NAME  \
+				       */
 
 enum prog {
 	PROG_QREXECD = 1,
 	PROG_SVC = 2,	  /* qid 0: user qubes-svc, Dom0's own services */
 	PROG_POLICYD = 3, /* qid 0 */
 	PROG_CONSOLE = 4,
-	PROG_RELAY = 5,	  /* qrexec-dom0's relaying children (qid = source qube) */
+	PROG_RELAY = 5, /* qrexec-dom0's relaying children (qid = source qube) */
 };
 
 /* The local backend maps a qube's uids 0..65535 to LOCAL_UID_BASE + 65536 * qid + uid. */
@@ -37,7 +38,8 @@ prog_uid(uint32_t qid, enum prog p)
 static inline int64_t
 uid_qid(uid_t uid, enum prog p)
 {
-	if (uid < UID_BASE || uid > UID_BASE + 8u * QID_MAX + 7u || (uid - UID_BASE) % 8u != (uint32_t)p)
+	if (uid < UID_BASE || uid > UID_BASE + 8u * QID_MAX + 7u ||
+	    (uid - UID_BASE) % 8u != (uint32_t)p)
 		return -1;
 	return (int64_t)((uid - UID_BASE) / 8u);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The poll loop. One per daemon. Callbacks may add and delete any descriptor or timer, their own too. */
+/* The poll loop. One per daemon. Callbacks may add and delete any descriptor or timer, their own
+ * too. */
 #ifndef LOOP_H
 #define LOOP_H
 
@@ -11,13 +12,14 @@ struct loop;
 /* revents as poll(2); for a timer 0. */
 typedef void loop_fn(struct loop *l, int fd, short revents, void *arg);
 
-struct loop *loop_new(void);	/* exits 111 without memory */
+struct loop *loop_new(void); /* exits 111 without memory */
 void loop_free(struct loop *l);
 bool loop_add(struct loop *l, int fd, short events, loop_fn *fn, void *arg); /* false: no memory */
 void loop_set(struct loop *l, int fd, short events);
 void loop_del(struct loop *l, int fd); /* does not close */
 
-/* One-shot timers, milliseconds of CLOCK_MONOTONIC from now. Returns an id > 0, or 0 without memory. */
+/* One-shot timers, milliseconds of CLOCK_MONOTONIC from now. Returns an id > 0, or 0 without
+ * memory. */
 uint32_t loop_after(struct loop *l, uint64_t ms, loop_fn *fn, void *arg);
 void loop_cancel(struct loop *l, uint32_t id); /* unknown ids and 0 are fine */
 uint64_t loop_now(const struct loop *l);       /* ms, as of the last wake-up */
@@ -25,7 +27,7 @@ uint64_t loop_now(const struct loop *l);       /* ms, as of the last wake-up */
 /* fn is called with fd = the signal's number. Blocks the signals; uses a signalfd. */
 bool loop_signals(struct loop *l, const int *sigs, int n, loop_fn *fn, void *arg);
 
-int loop_run(struct loop *l);		/* until loop_stop: its code */
+int loop_run(struct loop *l); /* until loop_stop: its code */
 void loop_stop(struct loop *l, int code);
 
 uint64_t now_ms(void); /* CLOCK_MONOTONIC */

@@ -28,7 +28,7 @@ bool target_byte(unsigned char c);  /* service_byte, @ and : */
 /* "32 lower-case hex digits": sessions and tickets. */
 #define HEXID_LEN 32
 bool hexid_ok(const char *s);
-void hexid_new(char out[HEXID_LEN + 1]); /* from getrandom(2); exits 111 if there is none */
+void hexid_new(char out[HEXID_LEN + 1]);	/* from getrandom(2); exits 111 if there is none */
 bool hexid_equal(const char *a, const char *b); /* constant time */
 
 #endif

@@ -219,7 +219,8 @@ accept_one(struct vchan *v)
 	if (fd < 0)
 		return;
 	remove_name(v);
-	/* chand holds the listener too: the next call's peer must meet a refusal here, not a queue. */
+	/* chand holds the listener too: the next call's peer must meet a refusal here, not a queue.
+	 */
 	shutdown(v->fd, SHUT_RDWR);
 	shut(&v->fd);
 	opened(v, fd);

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * q/NAME/peer: the caller's qrexecd asks the target's qrexecd (or qrexec-dom0, NAME = dom0) to start
- * what a ticket stands for. One request a connection, key=value lines, an empty line:
+ * q/NAME/peer: the caller's qrexecd asks the target's qrexecd (or qrexec-dom0, NAME = dom0) to
+ * start what a ticket stands for. One request a connection, key=value lines, an empty line:
  *
  *   ticket=HEX32
- *   port=N          only to dom0: the data port the caller's qrexecd has set aside (connect_domain 0)
+ *   port=N          only to dom0: the data port the caller's qrexecd has set aside (connect_domain
+ * 0)
  *
- * Answer: result=ok, domid=N, port=N (from a qube's qrexecd: its domid and the data port; from dom0:
- * 0 and N), or result=refused, reason=... . Nothing else in the request counts: source, command, user and
- * target come from policyd's answer to the ticket (policysock.h). The accepting side checks the peer's
- * uid: a qrexecd's, and the ticket's source must be that qube.
- * The connection stays open while the call of a disposable or of Dom0 runs; its end says that it is over.
+ * Answer: result=ok, domid=N, port=N (from a qube's qrexecd: its domid and the data port; from
+ * dom0: 0 and N), or result=refused, reason=... . Nothing else in the request counts: source,
+ * command, user and target come from policyd's answer to the ticket (policysock.h). The accepting
+ * side checks the peer's uid: a qrexecd's, and the ticket's source must be that qube. The
+ * connection stays open while the call of a disposable or of Dom0 runs; its end says that it is
+ * over.
  */
 #ifndef PEER_H
 #define PEER_H

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: ISC */
-/* The qrexec wire: facts of spec/qrexec 1 and 2. Native uint32, no padding; 8-byte header, then len bytes. */
+/* The qrexec wire: facts of spec/qrexec 1 and 2. Native uint32, no padding; 8-byte header, then len
+ * bytes. */
 #ifndef QREXEC_H
 #define QREXEC_H
 
 #include <stdint.h>
 
-#define QREXEC_VERSION 4u	 /* what we speak on agent and data links */
+#define QREXEC_VERSION 4u /* what we speak on agent and data links */
 #define QREXEC_VERSION_MIN 2u
 #define QREXEC_CLIENT_VERSION 3u /* client -> daemon link: always 3 */
 #define QREXEC_CONTROL_PORT 512u
 #define QREXEC_PORT_BASE 513u
-#define QREXEC_PORTS 256u	 /* 513..768 */
+#define QREXEC_PORTS 256u /* 513..768 */
 #define QREXEC_CONTROL_RING 4096u
 
 enum qrexec_type {
@@ -38,7 +39,8 @@ enum qrexec_type {
 #define TRIGGER3_FIXED 96u
 #define TRIGGER4_FIXED 160u
 #define SERVICE_LEN_MAX 65000u /* name and argument with the NUL, on the wire */
-/* A message body is one all-or-nothing send into a 4096-byte ring: what is longer is refused, never sent. */
+/* A message body is one all-or-nothing send into a 4096-byte ring: what is longer is refused, never
+ * sent. */
 #define CONTROL_BODY_MAX 4096u
 #define CMDLINE_LEN_MAX 65535u /* client -> daemon header limit */
 

@@ -46,7 +46,7 @@ cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-sup
 	--suppress=missingIncludeSystem -D_GNU_SOURCE -Ilib -Iconf -I. "-I$O/gen" -DBACKEND_local \
 	'-DBINDIR="/usr/bin"' '-DLIBDIR="/usr/lib/qubes"' -j 2 $own || no cppcheck
 # shellcheck disable=SC2086
-echo $own | tr ' ' '\n' | xargs -P 2 -n 8 sh -c 'clang-tidy --quiet "$@" -- -std=c11 '"$(printf '%s' "$cppflags" | sed 's/"/\\"/g')"' 2>/dev/null' clang-tidy ||
+echo $own | tr ' ' '\n' | xargs -P 2 -n 1 sh -c 'clang-tidy --quiet "$@" -- -std=c11 '"$(printf '%s' "$cppflags" | sed 's/"/\\"/g')"' 2>/dev/null' clang-tidy ||
 	no clang-tidy
 
 [ $bad = 0 ] && echo 'lint: clean'

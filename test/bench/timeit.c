@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * timeit [-j WIDTH] N COMMAND...: runs COMMAND N times (fork, exec, wait; stdin and stdout /dev/null) and
- * prints the median in microseconds. -j: WIDTH at a time; prints how many ended with each status instead.
+ * timeit [-j WIDTH] N COMMAND...: runs COMMAND N times (fork, exec, wait; stdin and stdout
+ * /dev/null) and prints the median in microseconds. -j: WIDTH at a time; prints how many ended with
+ * each status instead.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "ids.h"
-#include "state.h"
 #include "startd/qids.h"
+#include "state.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 

@@ -7,10 +7,10 @@
 
 #include "ids.h"
 #include "kv.h"
-#include "vmstart/console.h"
-#include "vmstart/domain.h"
 #include "startd/qids.h"
 #include "startd/startd-req.h"
+#include "vmstart/console.h"
+#include "vmstart/domain.h"
 
 static void
 qid_table(void **state)

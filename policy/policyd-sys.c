@@ -12,7 +12,7 @@
 
 #include "paths.h"
 #include "policy/policyd.h"
-#include "policy/sysread.h"
+#include "engine/sysread.h"
 #include "vmconf.h"
 
 #define CHANGES                                                                                    \

@@ -10,7 +10,7 @@
 
 #include "audit.h"
 #include "buf.h"
-#include "engine.h"
+#include "engine/engine.h"
 #include "kv.h"
 #include "log.h"
 #include "loop.h"

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "qrexecd/call.h"
+#include "dom0/call.h"
 #include "qrexecd/qrexec.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "policy-fuzz.h"
-#include "policy/sysread.h"
+#include "engine/sysread.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 

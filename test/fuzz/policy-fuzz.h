@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "policy/engine-int.h"
+#include "engine/engine-int.h"
 
 #define CHECK(c)                                                                                   \
 	do                                                                                         \

@@ -8,7 +8,7 @@
 #include <ftw.h>
 #include <sys/stat.h>
 
-#include "policy/engine-int.h"
+#include "engine/engine-int.h"
 
 #define U(n) #n "-1111-4222-8333-444455556666"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "policy.h"
-#include "policy/sysread.h"
+#include "engine/sysread.h"
 
 static void
 good(void **state)

@@ -8,7 +8,7 @@
 #include "kv.h"
 #include "log.h"
 #include "paths.h"
-#include "policy/tool.h"
+#include "qpolicy/tool.h"
 
 #define WAIT_MS (60 * 60 * 1000) /* for a person to answer a prompt */
 

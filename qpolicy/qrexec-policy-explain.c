@@ -5,7 +5,7 @@
 #include <strings.h>
 
 #include "log.h"
-#include "policy/tool.h"
+#include "qpolicy/tool.h"
 
 static void
 print_verdict(const struct decision *d)

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "log.h"
-#include "policy/engine-int.h"
-#include "policy/tool.h"
+#include "engine/engine-int.h"
+#include "qpolicy/tool.h"
 
 /* Stands for whatever no rule names. */
 #define OTHER "--any-other--"

@@ -10,8 +10,8 @@
 #include "buf.h"
 #include "log.h"
 #include "paths.h"
-#include "policy/sysread.h"
-#include "policy/tool.h"
+#include "engine/sysread.h"
+#include "qpolicy/tool.h"
 
 static const char usage_text[] =
     "usage: qrexec-policy eval --source S --target T --service SVC[+ARG] [--requested-source R]\n"

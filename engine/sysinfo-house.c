@@ -7,7 +7,7 @@
 
 #include "log.h"
 #include "names.h"
-#include "policy/sysread.h"
+#include "engine/sysread.h"
 #include "state.h"
 
 static const char *

@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "policy/engine-int.h"
-#include "policy/tool.h"
+#include "engine/engine-int.h"
+#include "qpolicy/tool.h"
 
 static bool
 same(const char *a, const char *b)

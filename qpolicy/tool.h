@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#include "policy/engine.h"
+#include "engine/engine.h"
 
 /* The words behind --source, --target, --service, up to the next option. */
 struct words {

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine-int.h"
-#include "sysread.h"
+#include "engine/engine-int.h"
+#include "engine/sysread.h"
 
 #define DEPTH_MAX 16
 #define TAGS_MAX 1024

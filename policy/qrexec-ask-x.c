@@ -148,18 +148,7 @@ draw(struct window *w)
 	XFlush(w->d);
 }
 
-static void
-on_timer(struct loop *l, int fd, short revents, void *arg)
-{
-	struct window *w = arg;
-
-	(void)l;
-	(void)fd;
-	(void)revents;
-	w->timer = 0;
-	if (w->m != NULL)
-		draw(w);
-}
+static loop_fn on_timer;
 
 static void
 focus(struct window *w, bool gained)
@@ -291,6 +280,20 @@ turn(struct window *w)
 		XNextEvent(w->d, &e);
 		on_event(w, &e);
 	}
+}
+
+static void
+on_timer(struct loop *l, int fd, short revents, void *arg)
+{
+	struct window *w = arg;
+
+	(void)l;
+	(void)fd;
+	(void)revents;
+	w->timer = 0;
+	if (w->m != NULL)
+		draw(w);
+	turn(w); /* drawing may have read events: nothing would wake us for them */
 }
 
 static void

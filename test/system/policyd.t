@@ -141,6 +141,8 @@ def as_uid(u, f, groups=()):
     pid = os.fork()
     if pid == 0:
         code = 1
+        os.closerange(3, w)  # another thread's pipes would stay open here
+        os.closerange(w + 1, 1024)
         try:
             os.setgroups(list(groups))
             os.setresgid(u, u, u)

@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/sysread.h"
 #include "log.h"
 #include "names.h"
-#include "engine/sysread.h"
 #include "state.h"
 
 static const char *

@@ -13,8 +13,8 @@
 
 #define UID_BASE 1900000000u
 #define QID_MAX 10000u
-#define GID_DAEMONS ((gid_t)UID_BASE) /* supplementary group of all our daemons: may enter q/NAME  \
-				       */
+/* Supplementary group of all our daemons: may enter q/NAME. */
+#define GID_DAEMONS ((gid_t)UID_BASE)
 
 enum prog {
 	PROG_QREXECD = 1,

@@ -10,9 +10,9 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "engine/sysread.h"
 #include "paths.h"
 #include "policy/policyd.h"
-#include "engine/sysread.h"
 #include "vmconf.h"
 
 #define CHANGES                                                                                    \

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "log.h"
 #include "engine/engine-int.h"
+#include "log.h"
 #include "qpolicy/tool.h"
 
 /* Stands for whatever no rule names. */

@@ -3,8 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "log.h"
 #include "engine/engine-int.h"
+#include "log.h"
 #include "qpolicy/tool.h"
 
 static bool

@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "engine/sysread.h"
 #include "log.h"
 #include "paths.h"
-#include "engine/sysread.h"
 #include "qpolicy/tool.h"
 
 static const char usage_text[] =

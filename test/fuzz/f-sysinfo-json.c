@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#include "policy-fuzz.h"
 #include "engine/sysread.h"
+#include "policy-fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 

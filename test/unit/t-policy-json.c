@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#include "policy.h"
 #include "engine/sysread.h"
+#include "policy.h"
 
 static void
 good(void **state)

@@ -2,8 +2,10 @@
 # make              build for config.mk
 # make demo         install what is missing, build, show the whole thing at work
 # make check        lint, unit tests, system tests
+# make Q=           says each command as it is
 # make bench fuzz   figures; 60 s of fuzzing a parser
 include config.mk
+Q = @
 
 ifeq ($(STATIC),1)
 LIBC_CC = $(MUSLCC)
@@ -44,11 +46,13 @@ $(O)/lib.a: $(LIBOBJ)
 
 $(O)/obj/%.o: %.c config.mk Makefile | gen
 	@mkdir -p $(@D)
-	$(LIBC_CC) $(CPPFLAGS) $(LIBC_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	@echo cc $<
+	$Q$(LIBC_CC) $(CPPFLAGS) $(LIBC_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(O)/hobj/%.o: %.c config.mk Makefile | gen
 	@mkdir -p $(@D)
-	$(HOSTCC) $(CPPFLAGS) -D_FORTIFY_SOURCE=2 $(CFLAGS) -MMD -MP -c -o $@ $<
+	@echo cc $<
+	$Q$(HOSTCC) $(CPPFLAGS) -D_FORTIFY_SOURCE=2 $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # The system-call filters are made on the building machine and embedded (build-tools/filter-gen.c).
 FILTERS = $(wildcard $(ROOMS:%=%/*.filter))
@@ -67,14 +71,16 @@ $(foreach f,$(FILTERS),$(eval $(call FILTER_RULE,$(f))))
 define PROG_RULE
 $(O)/bin/$(1): $$(SRC_$(1):%.c=$(O)/obj/%.o) $(O)/lib.a
 	@mkdir -p $$(@D)
-	$(LIBC_CC) $(LDFLAGS) $(LIBC_LDFLAGS) -o $$@ $$^ $$(LIBS_$(1))
+	@echo ld $$@
+	$Q$(LIBC_CC) $(LDFLAGS) $(LIBC_LDFLAGS) -o $$@ $$^ $$(LIBS_$(1))
 endef
 $(foreach p,$(PROGS),$(eval $(call PROG_RULE,$(p))))
 
 define HOST_RULE
 $(O)/bin/$(1): $$(SRC_$(1):%.c=$(O)/hobj/%.o) $(LIB_SRC:%.c=$(O)/hobj/%.o)
 	@mkdir -p $$(@D)
-	$(HOSTCC) $(LDFLAGS) -pie -o $$@ $$^ $$(LIBS_$(1))
+	@echo ld $$@
+	$Q$(HOSTCC) $(LDFLAGS) -pie -o $$@ $$^ $$(LIBS_$(1))
 endef
 $(foreach p,$(HOST_PROGS),$(eval $(call HOST_RULE,$(p))))
 

@@ -8,7 +8,7 @@
  * qubes) any. Answer: as upstream, plus on allow these lines, which stock readers skip:
  *     ticket=HEX32   target_state=Running|Halted|...   (of the destination)
  *     audit=FILE:LINE
- *   and on deny, only to a person or with just_evaluate:  reason=...
+ *   and on deny, only to a person and not with just_evaluate:  reason=...
  *   A decision that needs the user answers when the user has; end of file alone: try no other way,
  * refused.
  *

@@ -29,7 +29,7 @@ LDFLAGS += -Wl,-z,relro,-z,now,--gc-sections,--as-needed
 #   LINKS                          NEW_PATH:PROG, names that scripts know
 #   INSTALL_FILES                  SOURCE:DESTINATION[:MODE]
 #   MANPAGES                       ROOM/PAGE.SECTION
-ROOMS = lib conf rpc engine policy qpolicy qrexecd dom0 agent chand vmstart startd s6
+ROOMS = lib conf rpc engine policy ask qpolicy qrexecd dom0 agent chand vmstart startd s6
 PROGS =
 HOST_PROGS =
 USER_PROGS =

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/qrexec-ask.h"
+#include "ask/qrexec-ask.h"
 
 struct json {
 	char *p;

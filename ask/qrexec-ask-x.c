@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "log.h"
-#include "policy/qrexec-ask.h"
+#include "ask/qrexec-ask.h"
 
 #define OK_AFTER_MS 1000
 #define ROWS 10

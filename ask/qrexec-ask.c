@@ -19,7 +19,7 @@
 #include "ids.h"
 #include "log.h"
 #include "paths.h"
-#include "policy/qrexec-ask.h"
+#include "ask/qrexec-ask.h"
 #include "sock.h"
 
 #define ASK_SOCK RUN_ASK "/policy.Ask"

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/qrexec-ask.h"
+#include "ask/qrexec-ask.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -6,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -14,8 +16,12 @@
 #include "buf.h"
 #include "call.h"
 #include "chan.h"
+#include "ids.h"
+#include "names.h"
+#include "paths.h"
 #include "qrexecd/qrexec.h"
 #include "sock.h"
+#include "state.h"
 #include "vchan.h"
 
 #define ANSWER_S 60 /* qrexecd paces and queues calls, but it always answers or closes */
@@ -119,6 +125,55 @@ call_std_fds(void)
 		close(fd);
 }
 
+/* TARGET of RUN_DIR/qrexec.TARGET: a name, a domid or uuid:UUID. */
+static bool
+goes_by(const struct vm_state *st, const char *target)
+{
+	uint32_t domid;
+
+	if (strncmp(target, "uuid:", 5) == 0)
+		return strcasecmp(target + 5, st->uuid) == 0;
+	return parse_u32(target, UINT32_MAX, &domid) && domid == st->domid;
+}
+
+/* What RUN_STATE knows of the target. false: nothing, or dir is not where startd's qubes are. */
+static bool
+managed(const char *dir, const char *target, struct vm_state *st)
+{
+	int fd =
+	    strcmp(dir, RUN_DIR) == 0 ? open(RUN_STATE, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	bool found = fd >= 0 && name_ok(target) && state_read(fd, target, st);
+	DIR *d = fd >= 0 && !found && !name_ok(target) ? fdopendir(fd) : NULL;
+	const struct dirent *f;
+
+	while (d != NULL && !found && (f = readdir(d)) != NULL)
+		found = state_read(fd, f->d_name, st) && goes_by(st, target);
+	if (d != NULL)
+		closedir(d);
+	else if (fd >= 0)
+		close(fd);
+	return found;
+}
+
+/*
+ * Where a qube's sockets stand belongs to its qrexecd. One that was taken over may put a link to
+ * another qube's socket there: what is meant for this qube must not be done by that one.
+ */
+static bool
+right_peer(int fd, const char *dir, const char *target)
+{
+	struct vm_state st;
+	uid_t uid;
+
+	if (strcmp(dir, RUN_DIR) != 0)
+		return true;
+	if (!sock_peer(fd, &uid, NULL))
+		return false;
+	if (managed(dir, target, &st))
+		return uid == prog_uid(st.qid, PROG_QREXECD);
+	return uid_qid(uid, PROG_QREXECD) <= 0;
+}
+
 int
 call_open(const char *dir, const char *target, const char **why)
 {
@@ -135,7 +190,9 @@ call_open(const char *dir, const char *target, const char **why)
 								: strerror(errno);
 		return -1;
 	}
-	if (call_hello(fd, why))
+	if (!right_peer(fd, dir, target))
+		*why = "its socket leads to somebody else";
+	else if (call_hello(fd, why))
 		return fd;
 	close(fd);
 	errno = EPROTO;
@@ -181,6 +238,12 @@ call_request(int link, uint32_t type, struct call_answer params, const void *bod
 static struct vchan *
 channel(struct call *c, int link, struct call_answer a, const char **why)
 {
+	struct vm_state st;
+
+	/* Nobody but this qube may find our end of the channel. */
+	*why = "qrexecd names another domain than its own";
+	if (managed(c->dir, c->target, &st) && st.domid != a.domid)
+		return NULL;
 	struct vchan *v = chan_open(VCHAN_SERVER, a.domid, a.port, c->ms, &c->relay.control, why);
 
 	if (v == NULL)

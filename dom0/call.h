@@ -20,7 +20,8 @@
 void call_std_fds(void);
 
 /*
- * Connects DIR/qrexec.TARGET and checks qrexecd's HELLO. The descriptor, blocking, with time
+ * Connects DIR/qrexec.TARGET and checks qrexecd's HELLO; in RUN_DIR, where every qube's sockets
+ * belong to its qrexecd, also that it is that one who listens. The descriptor, blocking, with time
  * limits; or -1, errno (ENOENT, ECONNREFUSED: the qube does not run) and *why.
  */
 int call_open(const char *dir, const char *target, const char **why);

@@ -52,12 +52,15 @@ class Link:
         self.s.sendall(struct.pack("<LL", kind, len(body)) + body)
 
 
-def listen(path):
+def listen(path, uid=0):
+    """Who listens is who the peer is to a client: a qube's qrexecd has a uid of its own."""
     if os.path.lexists(path):
         os.unlink(path)
     s = socket.socket(socket.AF_UNIX)
     s.bind(path)
+    os.seteuid(uid)
     s.listen(16)
+    os.seteuid(0)
     s.settimeout(LIMIT)
     return s
 
@@ -93,10 +96,10 @@ class House:
         self.files += ["/etc/qubes/vm.d/" + name, RUN + "/state/" + name, RUN + "/qrexec." + name]
         if st:
             state(name, st, domid)
-            return self.daemon(name)
+            return self.daemon(name, domid)
 
-    def daemon(self, name):
-        s = listen(RUN + "/qrexec." + name)
+    def daemon(self, name, qid):
+        s = listen(RUN + "/qrexec." + name, 1900000000 + 8 * qid + 1)
         self.open.append(s)
         setattr(self, name, s)
         return s
@@ -430,7 +433,7 @@ def running_but_agent_not_there(h):
     h.work.close()
     os.unlink(RUN + "/qrexec.work")
     p, c = startd(h, None, "work")
-    d = h.daemon("work")
+    d = h.daemon("work", 1)
     c.sendall(b"result=ok\n\n")
     c.close()
     finish(h.serve(SHELL, listener=d))

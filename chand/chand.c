@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -24,6 +25,8 @@
 #include "sock.h"
 
 #define PEERS_MAX 4096
+#define PEERS_PER_DAEMON 16 /* of one uid that is no person: a qrexecd holds one channel */
+#define NOFILE (3 * PEERS_MAX)
 #define REQUEST_MS 5000
 #define RETRY_MS 2
 
@@ -208,6 +211,19 @@ on_deadline(struct loop *l, int fd, short revents, void *arg)
 	refuse(arg, "request not whole after 5 s");
 }
 
+/* One that was taken over must leave room for the others. */
+static bool
+crowded(const struct peer *p)
+{
+	size_t same = 0;
+
+	if (p->person)
+		return false;
+	for (const struct peer *o = s.peers; o; o = o->next)
+		same += !o->person && o->uid == p->uid;
+	return same > PEERS_PER_DAEMON;
+}
+
 static void
 on_accept(struct loop *l, int sock, short revents, void *arg)
 {
@@ -231,6 +247,10 @@ on_accept(struct loop *l, int sock, short revents, void *arg)
 			continue;
 		}
 		p->person = uid_qid(p->uid, PROG_QREXECD) < 0 && sock_peer_is_person(fd, s.people);
+		if (crowded(p)) {
+			refuse(p, "16 connections of this uid already");
+			continue;
+		}
 		p->timer = loop_after(l, REQUEST_MS, on_deadline, p);
 		on_peer(l, fd, POLLIN, p); /* most have sent all by now */
 	}
@@ -293,6 +313,7 @@ main(int argc, char **argv)
 {
 	static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
 	static const int sigs[] = {SIGTERM};
+	const struct rlimit files = {NOFILE, NOFILE};
 	uint32_t ready = 0;
 	int c;
 
@@ -309,6 +330,7 @@ main(int argc, char **argv)
 		usage_die("usage: chand [-n FD]");
 	signal(SIGPIPE, SIG_IGN);
 	umask(022);
+	(void)setrlimit(RLIMIT_NOFILE, &files);
 	s.people = people_gid();
 	s.loop = loop_new();
 	s.sock = sock_listen(CHAN_SOCK, 0666);

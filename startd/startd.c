@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,6 +24,14 @@
 #include "startd-req.h"
 #include "startd.h"
 #include "vmstart/startsock.h"
+
+static size_t
+qid_or_0(const struct client *c)
+{
+	const int64_t qid = uid_qid(c->uid, PROG_QREXECD);
+
+	return qid > 0 ? (size_t)qid : 0;
+}
 
 static void
 client_free(struct client *c)
@@ -38,8 +47,10 @@ client_free(struct client *c)
 	close(c->fd);
 	buf_free(&c->in);
 	buf_free(&c->redeem);
-	free(c);
 	s->nclients--;
+	if (!c->person)
+		s->held[qid_or_0(c)]--;
+	free(c);
 }
 
 void
@@ -185,9 +196,15 @@ on_accept(struct loop *l, int sock, short revents, void *arg)
 	}
 	*c = (struct client){.s = s, .fd = fd, .policy = -1, .in = {.max = START_REQUEST_MAX}};
 	s->nclients++;
-	if (!sock_peer(fd, &c->uid, NULL))
-		return client_free(c);
+	c->uid = (uid_t)-1;
+	(void)sock_peer(fd, &c->uid, NULL);
 	c->person = uid_qid(c->uid, PROG_QREXECD) < 0 && sock_peer_is_person(fd, s->people);
+	/* One that was taken over must leave room for the others, and for people. */
+	if (!c->person && ++s->held[qid_or_0(c)] > CLIENTS_PER_DAEMON) {
+		log_limited(&s->crowd, "uid %u: %d connections already, one more was closed",
+		    c->uid, CLIENTS_PER_DAEMON);
+		return client_free(c);
+	}
 	c->timer = loop_after(l, REQUEST_MS, on_deadline, c);
 	if (!loop_add(l, fd, POLLIN, on_client, c))
 		client_free(c);
@@ -232,9 +249,11 @@ main(int argc, char **argv)
 {
 	static const int sigs[] = {SIGTERM, SIGCHLD};
 	static struct startd s;
+	const struct rlimit files = {NOFILE, NOFILE};
 	const int ready_fd = options(argc, argv);
 
 	umask(022);
+	(void)setrlimit(RLIMIT_NOFILE, &files);
 	signal(SIGPIPE, SIG_IGN);
 	s.people = people_gid();
 	s.loop = loop_new();

@@ -9,10 +9,14 @@
 #include <sys/types.h>
 
 #include "buf.h"
+#include "ids.h"
+#include "log.h"
 #include "loop.h"
 #include "names.h"
 
-#define CLIENTS_MAX 512
+#define CLIENTS_MAX 1024
+#define CLIENTS_PER_DAEMON 128 /* a burst of calls of one qrexecd; all strangers together */
+#define NOFILE 4096
 #define STARTS_AT_ONCE 8
 #define REQUEST_MS 5000
 
@@ -57,7 +61,9 @@ struct startd {
 	gid_t people;
 	struct client *clients;
 	size_t nclients;
+	uint16_t held[QID_MAX + 1]; /* of them, by the qid of a qrexecd; 0: strangers */
 	struct job *jobs;
+	struct log_limit crowd;
 };
 
 /* Takes over c. timeout_s, kill: STOP. code, reason: DOWN. */

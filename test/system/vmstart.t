@@ -160,8 +160,7 @@ is "$(qvm-shutdown --all --wait >/dev/null; echo $?)" 0 'nothing to shut down: 0
 /usr/lib/qubes/cubicle-down
 ok $? 'cubicle-down'
 is "$(ls -d /run/qubes 2>/dev/null)" '' '/run/qubes is gone'
-/usr/lib/qubes/cubicle-up </dev/null >/dev/null 2>&1 &
-/usr/lib/qubes/cubicle-wait
+/usr/lib/qubes/cubicle-up -b </dev/null >/dev/null 2>&1
 until_true is_state late Running
 ok $? 'autostart at boot'
 kill -9 "$(svpid /run/qubes/s6/startd)"

@@ -16,7 +16,7 @@ STATIC = 1
 CC = cc
 MUSLCC = musl-gcc
 HOSTCC = cc
-OPT = -O2 -g
+OPT = -Os -g -fno-asynchronous-unwind-tables
 
 # Where everything is built.
 O = build/$(BACKEND)

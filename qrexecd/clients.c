@@ -9,12 +9,13 @@
 #include "sock.h"
 
 #define BODY_MAX CMDLINE_LEN_MAX
+#define READ_MAX 1024u /* at a time: what most requests fit in */
 
 struct client {
 	struct client *next, **at;
 	struct qd *q;
 	int fd;
-	enum { C_HELLO, C_COMMAND, C_RUNNING } state;
+	enum { C_HELLO, C_COMMAND, C_PORT, C_RUNNING } state; /* C_PORT: waits for a data port */
 	bool parked;   /* waits until the agent reads again */
 	uint32_t port; /* set aside for it, or 0 */
 	uint32_t timer;
@@ -47,7 +48,11 @@ on_late(struct loop *l, int fd, short revents, void *arg)
 
 	(void)l, (void)fd, (void)revents;
 	c->timer = 0;
-	logit("client: no whole request in %u s; closed", REQUEST_MS / 1000);
+	if (c->state == C_PORT)
+		log_limited(&c->q->door.full, "client: no data port came free in %u s; closed",
+		    REQUEST_MS / 1000);
+	else
+		logit("client: no whole request in %u s; closed", REQUEST_MS / 1000);
 	client_free(c);
 }
 
@@ -90,6 +95,8 @@ expand(const struct client *c, char out[CONTROL_BODY_MAX], const char *cmd, size
 	return w.full ? 0 : w.len;
 }
 
+static const char no_port[] = "no data port is free";
+
 /* {domain, 0}: a port is set aside, the client and the agent are told. */
 static const char *
 set_up(struct client *c, uint32_t type, uint32_t domain, const char *cmd, size_t n)
@@ -99,7 +106,7 @@ set_up(struct client *c, uint32_t type, uint32_t domain, const char *cmd, size_t
 	const char *why = NULL;
 
 	if (to[1] == 0)
-		return "no data port is free";
+		return no_port;
 	if (!answer(c, type, to, 2))
 		why = "it does not take the answer";
 	if (why == NULL)
@@ -194,6 +201,11 @@ client_take(struct client *c)
 		if (r.left < len)
 			return NULL;
 		why = m->take(c, type, r.p, len);
+		if (why == no_port) {
+			c->state = C_PORT;
+			loop_set(c->q->loop, c->fd, 0);
+			return NULL;
+		}
 		if (why != NULL)
 			return why;
 		buf_eat(&c->in, MSG_HEADER_LEN + len);
@@ -209,13 +221,17 @@ on_client(struct loop *l, int fd, short revents, void *arg)
 	const char *why = NULL;
 	ssize_t r;
 
+	if (c->state == C_PORT) { /* only its hanging up is polled for */
+		client_free(c);
+		return;
+	}
 	(void)revents;
 	if (agent_busy(c->q)) {
 		c->parked = true;
 		loop_del(l, fd);
 		return;
 	}
-	r = buf_read_fd(&c->in, fd, 4096);
+	r = buf_read_fd(&c->in, fd, READ_MAX);
 	if (r == -2)
 		return;
 	if (r > 0)
@@ -228,6 +244,28 @@ on_client(struct loop *l, int fd, short revents, void *arg)
 		client_free(c);
 }
 
+/* Who has waited longest for a data port has its request looked at again. false: nobody waits. */
+static bool
+port_try(struct qd *q)
+{
+	struct client *first = NULL;
+	const char *why;
+
+	for (struct client *c = q->clients; c != NULL; c = c->next)
+		if (c->state == C_PORT)
+			first = c;
+	if (first == NULL)
+		return false;
+	first->state = C_COMMAND;
+	loop_set(q->loop, first->fd, POLLIN);
+	why = client_take(first);
+	if (why != NULL) {
+		logit("client: %s; closed", why);
+		client_free(first);
+	}
+	return why != NULL || first->state != C_PORT;
+}
+
 void
 clients_wake(struct qd *q)
 {
@@ -236,16 +274,21 @@ clients_wake(struct qd *q)
 			die("no memory");
 		c->parked = false;
 	}
+	while (!agent_busy(q) && port_try(q))
+		;
 }
 
 void
 clients_port_freed(struct qd *q, uint32_t port)
 {
-	for (struct client *c = q->clients; c != NULL; c = c->next)
-		if (c->port == port) {
-			client_free(c);
-			return;
-		}
+	struct client *c = q->clients;
+
+	while (c != NULL && c->port != port)
+		c = c->next;
+	if (c != NULL)
+		client_free(c);
+	if (!agent_busy(q))
+		port_try(q);
 }
 
 void

@@ -8,6 +8,8 @@
 #include "qrexecd.h"
 #include "sock.h"
 
+#define QUEUE_MAX 4096u /* more than any queue of a listening socket holds (lib/sock.c) */
+
 /* One descriptor is kept back, to be able to turn people away when there is none left. */
 void
 reserve_fd(struct qd *q)
@@ -31,20 +33,74 @@ turn_away(struct door *d)
 	log_limited(&d->full, "%s: no descriptor left, a connection was closed", d->name);
 }
 
+/* Who stands in the queue is closed: how many. Nobody keeps us here by coming again and again. */
+static unsigned
+close_waiting(struct door *d)
+{
+	unsigned n = 0;
+	int fd;
+
+	while (n < QUEUE_MAX && (fd = sock_accept(d->fd)) >= 0) {
+		close(fd);
+		n++;
+	}
+	return n;
+}
+
+/* No place came free for DOOR_MS. */
+static void
+on_patience(struct loop *l, int fd, short revents, void *arg)
+{
+	struct door *d = arg;
+	unsigned n = close_waiting(d);
+
+	(void)fd, (void)revents;
+	if (n > 0)
+		logit("%s: %u connections are open and none ended for %u s: %u that waited were "
+		      "closed",
+		    d->name, d->max, DOOR_MS / 1000, n);
+	d->patience = loop_after(l, DOOR_MS, on_patience, d);
+}
+
+/* At the limit callers are left in the queue. */
+static void
+pause_door(struct door *d)
+{
+	uint32_t timer = loop_after(d->q->loop, DOOR_MS, on_patience, d);
+
+	if (timer == 0)
+		return;
+	d->patience = timer;
+	d->paused = true;
+	loop_set(d->q->loop, d->fd, 0);
+}
+
+static void
+resume_door(struct door *d)
+{
+	if (!d->paused)
+		return;
+	d->paused = false;
+	loop_cancel(d->q->loop, d->patience);
+	d->patience = 0;
+	loop_set(d->q->loop, d->fd, POLLIN);
+}
+
 static void
 on_door(struct loop *l, int fd, short revents, void *arg)
 {
 	struct door *d = arg;
-	int s = sock_accept(fd);
+	int s;
 
 	(void)l, (void)revents;
+	if (d->open >= d->max) {
+		pause_door(d);
+		return;
+	}
+	s = sock_accept(fd);
 	reserve_fd(d->q);
 	if (s < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
 		turn_away(d);
-	} else if (s >= 0 && d->open >= d->max) {
-		close(s);
-		log_limited(
-		    &d->full, "%s: %u connections are open, one more was closed", d->name, d->max);
 	} else if (s >= 0) {
 		d->open++;
 		d->came(d->q, s);
@@ -55,6 +111,7 @@ void
 door_left(struct door *d)
 {
 	d->open--;
+	resume_door(d);
 }
 
 void
@@ -80,12 +137,10 @@ door_show(struct door *d)
 void
 door_hide(struct door *d)
 {
-	int fd;
-
 	rename(d->name, d->hidden);
+	resume_door(d);
 	loop_del(d->q->loop, d->fd);
-	while ((fd = sock_accept(d->fd)) >= 0)
-		close(fd);
+	close_waiting(d);
 }
 
 void

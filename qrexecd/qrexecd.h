@@ -44,7 +44,8 @@
 #define START_MS 120000u
 #define PEER_MS 10000u
 #define DOM0_MS 60000u	  /* qrexec-dom0 lets calls wait for their turn */
-#define REQUEST_MS 10000u /* a client's or peer's whole request */
+#define REQUEST_MS 10000u /* a client's or peer's whole request, a data port for it included */
+#define DOOR_MS 5000u	  /* all places taken, none came free: who waits is turned away */
 #define NAME_BUF 64u	  /* by hand a name may be longer than NAME_LEN_MAX */
 
 /* --- ports.c: 513 + i; spec/qrexec 2 "Data ports" --- */
@@ -117,8 +118,9 @@ struct door {
 	int fd;
 	const char *name; /* relative to the working directory */
 	char hidden[80];
-	unsigned open; /* connections, at most */
-	unsigned max;
+	unsigned open, max; /* connections; at the limit callers wait in the socket's queue, */
+	bool paused;
+	uint32_t patience; /* timer: until no place has come free for so long */
 	struct log_limit full;
 	void (*came)(struct qd *q, int fd); /* owns fd; calls door_left when it is closed */
 };

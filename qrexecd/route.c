@@ -92,8 +92,8 @@ route_free(struct route *r)
 		s->n--;
 	if (r->counted)
 		s->waiting--;
-	if (r->taken != 0)
-		ports_free(&r->q->ports, r->domid, r->taken);
+	if (r->taken != 0 && ports_free(&r->q->ports, r->domid, r->taken))
+		clients_wake(r->q);
 	give_place(r, r->connected && r->q->managed ? SETUP_HOLD_MS : 0);
 	helper_free(r->h);
 	free(r);

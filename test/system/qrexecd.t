@@ -591,15 +591,27 @@ def ports_keep_to_their_parity_and_come_back():
 
 
 @test
-def no_port_free_closes_the_client():
+def who_finds_no_port_free_waits_for_one_in_order_at_most_ten_seconds():
     d = Daemon()
     for i in range(128):
         c = d.exec()
         assert c.get() == (JUST, struct.pack("<LL", 42, 514 + 2 * i))
         d.agent.get()
         c.close()
-    assert d.exec().eof()
-    assert any("no data port" in x for x in d.lines())
+    first, gone = d.exec(), d.exec(cmd=b"user:gone\0")
+    assert first.silent() and gone.silent()
+    last, late = d.exec(cmd=b"user:y\0"), d.exec()
+    assert late.silent()
+    gone.close()
+    for c, port, cmd in ((first, 600, b"user:x\0"), (last, 514, b"user:y\0")):
+        d.agent.put(message(TERMINATED, struct.pack("<LL", 43, port)))
+        assert c.get() == (JUST, struct.pack("<LL", 42, port))
+        assert d.agent.get() == (JUST, struct.pack("<LL", 43, port) + cmd)
+    assert late.silent()
+    t = time.monotonic()
+    late.s.settimeout(13)
+    assert late.eof() and 8 < time.monotonic() - t < 12
+    until(lambda: sum("no data port" in x for x in d.lines()) == 1)
     d.end()
 
 
@@ -732,21 +744,51 @@ def a_client_that_stops_in_a_header_disturbs_nobody():
 
 
 @test
-def clients_beyond_256_are_closed_with_a_line():
+def clients_beyond_256_wait_and_are_closed_when_no_place_came_free_for_five_seconds():
     if os.geteuid() != 0:
         return "/proc/PID/fd of a sandboxed program is for root"
     d = Daemon()
     fds = d.fds()
     many = [d.client() for _ in range(256)]
     extra = [d.raw() for _ in range(20)]
-    assert all(c.eof() for c in extra)
-    assert 1 <= sum("256 connections" in x for x in d.lines()) <= 2
+    assert extra[0].silent() and d.fds() == fds + 256
+    many.pop().close()
+    assert extra[0].get()[0] == HELLO  # the first in the queue gets the place
+    t = time.monotonic()
+    assert all(c.eof() for c in extra[1:])
+    assert 4 < time.monotonic() - t < 7
+    until(lambda: any("256 connections" in x and "19 that waited" in x for x in d.lines()))
     many[0].put(message(JUST, struct.pack("<LL", 43, 0) + b"x\0"))
     assert many[0].get()[0] == JUST
     for c in many:
         c.close()
+    extra[0].close()
     until(lambda: d.fds() == fds)
     assert d.exec().get()[0] == JUST
+    d.end()
+
+
+@test
+def a_thousand_clients_at_once_are_all_served():
+    if os.geteuid() != 0:
+        return "/proc/PID/fd of a sandboxed program is for root"
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), max(hard, 2048)))
+    d = Daemon()
+    fds = d.fds()
+    waiting = [d.raw() for _ in range(1000)]  # as many as fit are welcomed, the rest is in the queue
+    served = 0
+    for i, c in enumerate(waiting):
+        assert c.get()[0] == HELLO
+        c.put(hello(3) + message(EXEC, struct.pack("<LL", 0, 0) + b"user:%d\0" % i))
+        port = struct.unpack("<LL", c.get()[1])[1]
+        assert d.agent.get() == (EXEC, struct.pack("<LL", 0, port) + b"user:%d\0" % i)
+        d.agent.put(message(TERMINATED, struct.pack("<LL", 0, port)))
+        assert c.eof()
+        served += 1
+    assert served == 1000
+    until(lambda: d.fds() == fds)
+    assert not [x for x in d.lines() if "closed" in x]
     d.end()
 
 

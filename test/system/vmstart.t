@@ -46,7 +46,8 @@ rm /etc/qubes/vm.d/broken
 qvm-start vault
 is "$(q work hostname)" work 'host name'
 is "$(q work 'cat /proc/1/comm')" vm-init 'process 1 is its own'
-is "$(q work 'ls /proc | grep -c "^[0-9]"')" "$(q vault 'ls /proc | grep -c "^[0-9]"')" 'only its own processes'
+[ "$(q work 'ls /proc | grep -c "^[0-9]"')" -lt 10 ]	# a house has 30 and more
+ok $? 'only its own processes'
 is "$(q work 'cat /proc/self/mounts' | grep -c "$(cd "$TOP" && pwd)")" 0 'nothing of where the house was built'
 is "$(rc q work 'ls /work /root')" 2 'neither our data nor our /root'
 is "$(q work 'ls /etc/qubes')" rpc-config 'not our policy'
@@ -164,7 +165,7 @@ is "$(ls -d /run/qubes 2>/dev/null)" '' '/run/qubes is gone'
 until_true is_state late Running
 ok $? 'autostart at boot'
 kill -9 "$(svpid /run/qubes/s6/startd)"
-qvm-kill late 2>/dev/null || { until_true s6-svwait -U -t 5000 /run/qubes/s6/startd; qvm-kill late; }
+until_true qvm-kill late
 is "$(state late)" Halted 'only once a boot'
 /usr/lib/qubes/cubicle-down
 done_testing

@@ -98,13 +98,22 @@ end(const sigset_t *set, bool reboot)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
 	sigset_t set;
 	time_t started = 0;
 	pid_t agent = 0;
 	bool any;
 
+	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+		puts("usage: vm-init, as process 1 of a qube: see vmstart(8)");
+		return 0;
+	}
+	/* It ends by killing all that it can see: elsewhere that would be the whole machine. */
+	if (argc > 1 || getpid() != 1) {
+		say("only vmstart starts it, as process 1 of a qube");
+		return 100;
+	}
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SIGTERM);

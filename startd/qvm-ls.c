@@ -241,8 +241,10 @@ option(int c)
 {
 	if (c == 'h')
 		qvm_help(help);
-	if (c == '?')
+	if (c == '?') {
+		fputs(help, stderr);
 		exit(2);
+	}
 	if (c == 'O')
 		take_fields(optarg);
 	if (c == 'F')

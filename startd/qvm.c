@@ -162,6 +162,8 @@ pick_option(struct pick *p, int c, const char *arg, const char *help)
 		qvm_help(help);
 	if (c == 'a')
 		p->all = true;
+	if (c == '?')
+		fputs(help, stderr);
 	if (c == 'x' && p->nexclude < EXCLUDE_MAX)
 		p->exclude[p->nexclude++] = arg;
 	return c != '?';

@@ -708,8 +708,11 @@ def deputies():
         same(hostile(link(name, to)), None, "(work's socket is now a link to %s)" % to)
         code, text = run("qvm-run", "-p", "work", "mkdir -p marks; echo x >>marks/led-astray; hostname", limit=30)
         ok(code != 0 and "vault" not in text, "qvm-run work is not led elsewhere", (code, text))
+        ok("vault" not in to or "leads to somebody else" in text, "... and says so", text)
         code, text = run("qrexec-client", "-d", "work", "user:mkdir -p marks; echo x >>marks/led-astray", limit=30)
         ok(code != 0, "qrexec-client -d work neither", (code, text))
+        code, text = run("qrexec-client", "-e", "-d", "work", "user:mkdir -p /home/user/marks; echo x >>/home/user/marks/astray-too")
+        ok(code != 0, "qrexec-client -e -d work neither", (code, text))
         same(hostile(back(name)), None, "(and back)")
     # Whoever calls work ends at vault: with a ticket for work.
     with open("/etc/qubes/policy.d/20-user.policy", "w") as f:
@@ -786,7 +789,7 @@ def floods():
             return len(held)
         return f
 
-    for path, data, n in ((CHAN, b"role=server\nport=%d\n\n" % 30000, 2000), (CHAN, b"", 2000), (START, b"", 1200),
+    for path, data, n in ((CHAN, b"role=server\nport=%d\n\n" % 30000, 2000), (CHAN, b"", 2000), (START, b"", 2000),
                           (POLICY, b"", 600), (RUN + "/q/vault/peer", b"", 600), (RUN + "/q/vault/qrexec", b"", 600),
                           (RUN + "/q/dom0/peer", b"", 300)):
         up, down = os.pipe(), os.pipe()

@@ -3,60 +3,20 @@
 # qrexec-agent and qrexec-client-vm against a Dom0 that is spoken byte by byte: spec/qrexec 5, 7, 9, 10, 11.
 import getpass, os, pwd, re, shutil, signal, socket, stat, struct, subprocess, sys, tempfile, threading, time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from wire import *
+
 O = os.environ.get("O", "build/local")
 AGENT, CLIENT = os.path.abspath(O + "/bin/qrexec-agent"), os.path.abspath(O + "/bin/qrexec-client-vm")
-HELLO, EXEC, JUST, CONNECT, REFUSED = 0x300, 0x200, 0x201, 0x202, 0x203
-TRIGGER2, TERMINATED, TRIGGER3, TRIGGER4 = 0x210, 0x211, 0x212, 0x213
-STDIN, STDOUT, STDERR, CODE = 0x190, 0x191, 0x192, 0x193
-LIMIT = 10
 ROOT = os.geteuid() == 0
 ME = pwd.getpwuid(os.geteuid()).pw_name
-tests = []
-
-
-def test(f):
-    tests.append(f)
-    return f
-
-
-def message(kind, body=b""):
-    return struct.pack("<LL", kind, len(body)) + body
 
 
 def code(n):
     return struct.pack("<i", n)
 
 
-class Link:
-    def __init__(self, s):
-        self.s = s
-        s.settimeout(LIMIT)
-
-    def bytes(self, n):
-        out = b""
-        while len(out) < n:
-            got = self.s.recv(n - len(out))
-            if not got:
-                raise EOFError("wanted %d, got %r" % (n, out))
-            out += got
-        return out
-
-    def get(self):
-        kind, n = struct.unpack("<LL", self.bytes(8))
-        return kind, self.bytes(n)
-
-    def put(self, kind, body=b""):
-        self.s.sendall(message(kind, body))
-
-    def raw(self, data):
-        self.s.sendall(data)
-
-    def eof(self):
-        try:
-            return self.s.recv(1) == b""
-        except ConnectionResetError:
-            return True
-
+class AgentLink(Link):
     def quiet(self, seconds=0.05):
         self.s.settimeout(seconds)
         try:
@@ -65,9 +25,6 @@ class Link:
             return True
         finally:
             self.s.settimeout(LIMIT)
-
-    def close(self):
-        self.s.close()
 
     def hello(self, version=4):
         self.put(HELLO, struct.pack("<L", version))
@@ -148,7 +105,7 @@ class Qube:
                 return s
             except (FileNotFoundError, ConnectionRefusedError):
                 s.close()
-        link = Link(until(connect, path))
+        link = AgentLink(until(connect, path))
         if version:
             same(link.get(), (HELLO, struct.pack("<L", 4)))
             link.put(HELLO, struct.pack("<L", version))
@@ -172,7 +129,7 @@ class Qube:
         self.link.put(kind, struct.pack("<LL", domain, self.port) + command.encode() + b"\0")
         c, _ = s.accept()
         s.close()
-        call = Link(c)
+        call = AgentLink(c)
         call.port, call.domain = self.port, domain
         return call
 
@@ -191,7 +148,7 @@ class Qube:
         return self.call("%s:QUBESRPC %s" % (user or ME, what), kind, stdin)
 
     def request(self, target=b"vault", service=b"a.B+c\0", source=b""):
-        c = Link(socket.socket(socket.AF_UNIX))
+        c = AgentLink(socket.socket(socket.AF_UNIX))
         c.s.connect(self.sock)
         c.put(TRIGGER4, source.ljust(64, b"\0") + target.ljust(64, b"\0") + b"SOCKET".ljust(32, b"\0") + service)
         return c
@@ -309,7 +266,7 @@ def control_message_split_at_every_byte(q):
     whole = message(EXEC, struct.pack("<LL", 0, 600) + ("%s:QUBESRPC s x\0" % ME).encode())
     for i in range(len(whole)):
         q.link.raw(whole[i:i + 1])
-    c = Link(s.accept()[0])
+    c = AgentLink(s.accept()[0])
     c.hello()
     same(c.rest()[2], 8)
 
@@ -418,7 +375,7 @@ def services_of_every_qube(q):
 def socket_call(q, name, command="s+arg work", descriptor=b"s+arg work\0"):
     s = listen(q.dir + "/a/" + name)
     c = q.start("%s:QUBESRPC %s" % (ME, command))
-    far = Link(s.accept()[0])
+    far = AgentLink(s.accept()[0])
     c.hello()
     same(c.get(), (STDERR, b""))
     same(far.bytes(len(descriptor)), descriptor)
@@ -450,7 +407,7 @@ def socket_service_words_and_long_path(q):
     short = listen(q.dir + "/x")
     os.rename(q.dir + "/x", q.dir + "/a/" + name)
     c = q.start("%s:QUBESRPC %s work" % (ME, name))
-    far = Link(short.accept()[0])
+    far = AgentLink(short.accept()[0])
     same(far.bytes(206), name.encode() + b" work\0")
 
 
@@ -476,7 +433,7 @@ def socket_nobody_listens(q):
     same(q.rpc("dead d"), (b"", b"", 125, [STDOUT, STDERR, CODE]))
     s = listen(q.dir + "/a/live")
     same(q.rpc("live d", JUST), (b"", b"", 0, [CODE]))
-    same(Link(s.accept()[0]).bytes(7), b"live d\0")
+    same(AgentLink(s.accept()[0]).bytes(7), b"live d\0")
 
 
 @qube
@@ -496,7 +453,7 @@ def tcp_services(q):
                                 ("b%d" % n, "/dev/tcp", "+%s+%d" % (text, port))):
             os.symlink(link, q.dir + "/a/" + name)
             c = q.start("%s:QUBESRPC %s%s work" % (ME, name, arg))
-            far = Link(s.accept()[0])
+            far = AgentLink(s.accept()[0])
             same(far.bytes(len(name + arg) + 6), (name + arg).encode() + b" work\0")
             c.hello()
             same(c.get(), (STDERR, b""))
@@ -595,7 +552,7 @@ def many_calls_at_once(q):
 
 @qube
 def more_than_256_connections_are_refused(q):
-    held = [Link(socket.socket(socket.AF_UNIX)) for _ in range(256)]
+    held = [AgentLink(socket.socket(socket.AF_UNIX)) for _ in range(256)]
     for c in held:
         c.s.connect(q.sock)
     over = q.request()
@@ -645,14 +602,14 @@ def malformed_requests_of_clients(q):
     for bad in (message(TRIGGER4, fixed), message(TRIGGER4, b""), message(TRIGGER3, fixed + b"x\0"), message(HELLO, b"\4\0\0\0"),
                 message(TRIGGER4, fixed + b"x" * 3937), struct.pack("<LL", TRIGGER4, 0xffffffff),
                 message(TRIGGER4, fixed + b"x\0") + b"more"):
-        c = Link(socket.socket(socket.AF_UNIX))
+        c = AgentLink(socket.socket(socket.AF_UNIX))
         c.s.connect(q.sock)
         c.raw(bad)
         same(c.eof(), True)
         assert q.link.quiet(0.02)
     q.request(service=b"x" * 3935 + b"\0")  # the longest
     same(len(q.link.get()[1]), 4096)
-    half = Link(socket.socket(socket.AF_UNIX))
+    half = AgentLink(socket.socket(socket.AF_UNIX))
     half.s.connect(q.sock)
     half.raw(message(TRIGGER4, fixed + b"x\0")[:20])  # disturbs nobody
     same(q.rpc("none d")[2], 127)
@@ -720,7 +677,7 @@ class Call:
         kw.setdefault("stdin", subprocess.PIPE)
         self.p = subprocess.Popen([CLIENT, "-a", self.dir + "/agent"] + list(args), stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, env=env, **kw)
-        self.agent = Link(s.accept()[0])
+        self.agent = AgentLink(s.accept()[0])
         self.request = self.agent.get()
 
     def connect(self, version=4):
@@ -734,7 +691,7 @@ class Call:
                 return s
             except (FileNotFoundError, ConnectionRefusedError):
                 s.close()
-        self.data = Link(until(go, path))
+        self.data = AgentLink(until(go, path))
         same(self.data.get(), (HELLO, struct.pack("<L", 4)))
         self.data.put(HELLO, struct.pack("<L", version))
         return self.data
@@ -808,7 +765,7 @@ def client_filters_on_a_terminal():
     p = subprocess.Popen([CLIENT, "-a", c + "/agent", "vault", "a.B"], stdin=subprocess.DEVNULL, stdout=slave, stderr=slave,
                          env=dict(os.environ, VCHAN_DOMAIN="42", VCHAN_SOCKET_DIR=c))
     k = Call.__new__(Call)
-    k.dir, k.p, k.agent = c, p, Link(s.accept()[0])
+    k.dir, k.p, k.agent = c, p, AgentLink(s.accept()[0])
     k.request = k.agent.get()
     d = k.connect()
     d.put(STDOUT, b"\033a")
@@ -873,7 +830,7 @@ def client_stdin_socket():
     c = Call("--use-stdin-socket", "vault", "a.B", stdin=theirs)
     theirs.close()
     d = c.connect()
-    far = Link(ours)
+    far = AgentLink(ours)
     far.raw(b"in")
     same(d.get(), (STDIN, b"in"))
     d.put(STDOUT, b"out")
@@ -956,25 +913,4 @@ def it_sleeps_when_there_is_nothing_to_do(q):
     c.close()
 
 
-def main():
-    wanted = [t for t in tests if len(sys.argv) < 2 or t.__name__ in sys.argv[1:]]
-    print("1..%d" % len(wanted), flush=True)
-    bad = 0
-    for i, t in enumerate(wanted, 1):
-        name = t.__name__.replace("_", " ")
-        try:
-            r = t()
-        except Exception as e:
-            import traceback
-            bad += 1
-            print("not ok %d - %s" % (i, name))
-            for line in traceback.format_exc().splitlines():
-                print("# " + line)
-        else:
-            skip = " # SKIP" + r[4:] if isinstance(r, str) and r.startswith("skip") else ""
-            print("ok %d - %s%s" % (i, name, skip))
-        sys.stdout.flush()
-    sys.exit(bad != 0)
-
-
-main()
+run()

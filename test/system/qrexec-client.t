@@ -3,60 +3,10 @@
 # qrexec-client by hand against a qrexecd and a data channel spoken byte by byte: spec/qrexec 5, 8, 11.
 import os, shutil, signal, socket, struct, subprocess, sys, tempfile, time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from wire import *
+
 BIN = os.path.join(os.environ.get("O", "build/local"), "bin/qrexec-client")
-HELLO, EXEC, JUST, CONNECT = 0x300, 0x200, 0x201, 0x202
-STDIN, STDOUT, STDERR, CODE = 0x190, 0x191, 0x192, 0x193
-LIMIT = 10
-tests = []
-
-
-def test(f):
-    tests.append(f)
-    return f
-
-
-def message(kind, body=b""):
-    return struct.pack("<LL", kind, len(body)) + body
-
-
-def recvall(s, n):
-    out = b""
-    while len(out) < n:
-        got = s.recv(n - len(out))
-        if not got:
-            raise EOFError("wanted %d, got %r" % (n, out))
-        out += got
-    return out
-
-
-class Link:
-    def __init__(self, s):
-        self.s = s
-        s.settimeout(LIMIT)
-
-    def get(self):
-        kind, n = struct.unpack("<LL", recvall(self.s, 8))
-        return kind, recvall(self.s, n)
-
-    def put(self, kind, body=b""):
-        self.s.sendall(message(kind, body))
-
-    def eof(self):
-        try:
-            return self.s.recv(1) == b""
-        except ConnectionResetError:
-            return True
-
-    def close(self):
-        self.s.close()
-
-
-def listen(path):
-    s = socket.socket(socket.AF_UNIX)
-    s.bind(path)
-    s.listen(8)
-    s.settimeout(LIMIT)
-    return s
 
 
 class House:
@@ -129,11 +79,6 @@ class House:
                 p.kill()
             p.communicate()
         shutil.rmtree(self.dir)
-
-
-def eq(a, b, what=""):
-    if a != b:
-        raise AssertionError("%s: %r is not %r" % (what, a, b))
 
 
 def hello_pair(link, version=4):
@@ -885,23 +830,4 @@ def closed_standard_descriptors(h):
     eq(p.wait(LIMIT), 6)
 
 
-def main():
-    only = sys.argv[1:]
-    todo = [t for t in tests if not only or t.__name__ in only]
-    print("1..%d" % len(todo))
-    bad = 0
-    for i, t in enumerate(todo, 1):
-        h = House()
-        try:
-            t(h)
-            print("ok %d - %s" % (i, t.__name__), flush=True)
-        except Exception as e:
-            bad += 1
-            print("not ok %d - %s" % (i, t.__name__))
-            print("# %s: %s" % (type(e).__name__, e), flush=True)
-        finally:
-            h.close()
-    sys.exit(bad != 0)
-
-
-main()
+run(House)

@@ -4,70 +4,16 @@
 # who may ask, tickets, limits, users, the sandbox of the relaying child (spec/qrexec 5c, 7; peer.h).
 import os, signal, socket, struct, subprocess, sys, threading, time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from wire import *
+
 BIN = os.path.abspath(os.path.join(os.environ.get("O", "build/local"), "bin/qrexec-dom0"))
-HELLO = 0x300
-STDIN, STDOUT, STDERR, CODE = 0x190, 0x191, 0x192, 0x193
-LIMIT = 10
 UID_BASE, GID_DAEMONS = 1900000000, 1900000000
 SVC_UID = UID_BASE + 2
 RUN = "/run/qubes"
 TICKET, SESSION = "a" * 32, "5" * 32
-tests = []
 
-if os.geteuid() != 0:
-    print("1..0 # SKIP needs root: uids of daemons")
-    sys.exit(0)
-if os.environ.get("QREXEC_DOM0_T") != "inside":
-    os.environ["QREXEC_DOM0_T"] = "inside"
-    os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", sys.executable, *sys.argv])
-
-
-def test(f):
-    tests.append(f)
-    return f
-
-
-def eq(a, b, what=""):
-    if a != b:
-        raise AssertionError("%s: %r is not %r" % (what, a, b))
-
-
-def recvall(s, n):
-    out = b""
-    while len(out) < n:
-        got = s.recv(n - len(out))
-        if not got:
-            raise EOFError("wanted %d, got %r" % (n, out))
-        out += got
-    return out
-
-
-class Link:
-    def __init__(self, s):
-        self.s = s
-        s.settimeout(LIMIT)
-
-    def get(self):
-        kind, n = struct.unpack("<LL", recvall(self.s, 8))
-        return kind, recvall(self.s, n)
-
-    def put(self, kind, body=b""):
-        self.s.sendall(struct.pack("<LL", kind, len(body)) + body)
-
-
-def listen(path, mode=0o666):
-    if os.path.lexists(path):
-        os.unlink(path)
-    s = socket.socket(socket.AF_UNIX)
-    s.bind(path)
-    os.chmod(path, mode)
-    s.listen(64)
-    s.settimeout(LIMIT)
-    return s
-
-
-def mount(*a):
-    subprocess.run(["mount", *a], check=True)
+alone(__file__, "--mount")
 
 
 def set_up():
@@ -482,28 +428,8 @@ def parent_killed_calls_go_on(h):
     w_log.close(), w_policy.close()
 
 
-def main():
-    set_up()
-    eq(subprocess.run([BIN, "--help"], stdout=subprocess.DEVNULL).returncode, 0)
-    eq(subprocess.run([BIN, "-x"], stderr=subprocess.DEVNULL).returncode, 100)
-    eq(subprocess.run([BIN, "x"], stderr=subprocess.DEVNULL).returncode, 100)
-    only = sys.argv[1:]
-    todo = [t for t in tests if not only or t.__name__ in only]
-    print("1..%d" % len(todo))
-    bad = 0
-    for i, t in enumerate(todo, 1):
-        h = House()
-        try:
-            t(h)
-            print("ok %d - %s" % (i, t.__name__), flush=True)
-        except Exception as e:
-            bad += 1
-            print("not ok %d - %s" % (i, t.__name__))
-            print("# %s: %s" % (type(e).__name__, e), flush=True)
-            print("".join("# log: %s\n" % l for l in h.text().splitlines()), end="", flush=True)
-        finally:
-            h.close()
-    sys.exit(bad != 0)
-
-
-main()
+set_up()
+eq(subprocess.run([BIN, "--help"], stdout=subprocess.DEVNULL).returncode, 0)
+eq(subprocess.run([BIN, "-x"], stderr=subprocess.DEVNULL).returncode, 100)
+eq(subprocess.run([BIN, "x"], stderr=subprocess.DEVNULL).returncode, 100)
+run(House, lambda h: print("".join("# log: %s\n" % l for l in h.text().splitlines()), end="", flush=True))

@@ -3,25 +3,15 @@
 # qrexecd by hand against an agent and clients spoken byte by byte: spec/qrexec 1, 3, 4, 11, 12.
 import os, resource, shutil, signal, socket, struct, subprocess, sys, tempfile, time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from wire import *
+
 O = os.environ.get("O", "build/local")
-TRIGGER2, TERMINATED, TRIGGER3, TRIGGER4, HELLO = 0x210, 0x211, 0x212, 0x213, 0x300
-EXEC, JUST, CONNECT, REFUSED = 0x200, 0x201, 0x202, 0x203
 UUID = "3b1fb8e0-8ef8-4e0e-8a0a-3c1c5dcd4c2f"
-LIMIT = 10
-tests = []
 bindir = tempfile.mkdtemp(prefix="qd-bin-")
 os.chmod(bindir, 0o755)
 for prog in ("qrexecd", "qrexec-client"):
     shutil.copy(os.path.join(O, "bin", prog), bindir)
-
-
-def test(f):
-    tests.append(f)
-    return f
-
-
-def message(kind, body=b""):
-    return struct.pack("<LL", kind, len(body)) + body
 
 
 def hello(version):
@@ -47,32 +37,9 @@ def until(f, limit=LIMIT):
         time.sleep(0.002)
 
 
-class Link:
-    def __init__(self, s):
-        self.s = s
-        s.settimeout(LIMIT)
-
+class Link(Link):
     def put(self, data):
         self.s.sendall(data)
-
-    def bytes(self, n):
-        out = b""
-        while len(out) < n:
-            got = self.s.recv(n - len(out))
-            if not got:
-                raise EOFError(repr(out))
-            out += got
-        return out
-
-    def get(self):
-        kind, n = struct.unpack("<LL", self.bytes(8))
-        return kind, self.bytes(n)
-
-    def eof(self):
-        try:
-            return self.s.recv(1) == b""
-        except ConnectionResetError:
-            return True
 
     def silent(self, seconds=0.1):
         self.s.settimeout(seconds)
@@ -83,9 +50,6 @@ class Link:
             return True
         finally:
             self.s.settimeout(LIMIT)
-
-    def close(self):
-        self.s.close()
 
 
 class Daemon:

@@ -4,69 +4,13 @@
 # own: spec/qrexec 13.
 import os, pty, signal, socket, struct, subprocess, sys, time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from wire import *
+
 BIN = os.path.abspath(os.path.join(os.environ.get("O", "build/local"), "bin/qvm-run"))
-HELLO, EXEC, JUST = 0x300, 0x200, 0x201
-STDIN, STDOUT, STDERR, CODE = 0x190, 0x191, 0x192, 0x193
-LIMIT = 10
 RUN = "/run/qubes"
-tests = []
 
-if os.geteuid() != 0:
-    print("1..0 # SKIP needs root for a mount namespace")
-    sys.exit(0)
-if os.environ.get("QVM_RUN_T") != "inside":
-    os.environ["QVM_RUN_T"] = "inside"
-    os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", sys.executable, *sys.argv])
-
-
-def test(f):
-    tests.append(f)
-    return f
-
-
-def eq(a, b, what=""):
-    if a != b:
-        raise AssertionError("%s: %r is not %r" % (what, a, b))
-
-
-def recvall(s, n):
-    out = b""
-    while len(out) < n:
-        got = s.recv(n - len(out))
-        if not got:
-            raise EOFError("wanted %d, got %r" % (n, out))
-        out += got
-    return out
-
-
-class Link:
-    def __init__(self, s):
-        self.s = s
-        s.settimeout(LIMIT)
-
-    def get(self):
-        kind, n = struct.unpack("<LL", recvall(self.s, 8))
-        return kind, recvall(self.s, n)
-
-    def put(self, kind, body=b""):
-        self.s.sendall(struct.pack("<LL", kind, len(body)) + body)
-
-
-def listen(path, uid=0):
-    """Who listens is who the peer is to a client: a qube's qrexecd has a uid of its own."""
-    if os.path.lexists(path):
-        os.unlink(path)
-    s = socket.socket(socket.AF_UNIX)
-    s.bind(path)
-    os.seteuid(uid)
-    s.listen(16)
-    os.seteuid(0)
-    s.settimeout(LIMIT)
-    return s
-
-
-def mount(*a):
-    subprocess.run(["mount", *a], check=True)
+alone(__file__, "--mount")
 
 
 def set_up():
@@ -620,24 +564,5 @@ def dom0_shell_is_refused(h):
     assert b"--service" in err
 
 
-def main():
-    set_up()
-    only = sys.argv[1:]
-    todo = [t for t in tests if not only or t.__name__ in only]
-    print("1..%d" % len(todo))
-    bad = 0
-    for i, t in enumerate(todo, 1):
-        h = House()
-        try:
-            t(h)
-            print("ok %d - %s" % (i, t.__name__), flush=True)
-        except Exception as e:
-            bad += 1
-            print("not ok %d - %s" % (i, t.__name__))
-            print("# %s: %s" % (type(e).__name__, e), flush=True)
-        finally:
-            h.close()
-    sys.exit(bad != 0)
-
-
-main()
+set_up()
+run(House)

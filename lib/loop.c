@@ -11,6 +11,8 @@
 #include "log.h"
 #include "loop.h"
 
+#define TABLE_MIN 16 /* places in a table */
+
 struct watch {
 	loop_fn *fn;
 	void *arg;
@@ -100,7 +102,7 @@ place(const struct loop *l, int fd)
 static bool
 grow(struct loop *l, int fd)
 {
-	size_t cap = l->cap > 0 ? l->cap * 2 : 16, nat = l->nat > 0 ? l->nat : 16;
+	size_t cap = l->cap > 0 ? l->cap * 2 : TABLE_MIN, nat = l->nat > 0 ? l->nat : TABLE_MIN;
 	void *p;
 
 	while (nat <= (size_t)fd)
@@ -160,10 +162,45 @@ loop_del(struct loop *l, int fd)
 	l->holes++;
 }
 
+/* It may stay as large as it was. */
+static void *
+smaller(void *table, size_t size)
+{
+	void *p = realloc(table, size);
+
+	return p != NULL ? p : table;
+}
+
+/* After a storm: what a few need. top: the highest descriptor. */
+static void
+shrink(struct loop *l, int top)
+{
+	size_t nat = TABLE_MIN, cap = TABLE_MIN;
+
+	while (nat <= (size_t)top)
+		nat *= 2;
+	while (cap < l->n)
+		cap *= 2;
+	if (l->nat >= 4 * nat) {
+		l->at = smaller(l->at, nat * sizeof(*l->at));
+		l->nat = nat;
+	}
+	if (l->cap >= 4 * cap) {
+		l->pfd = smaller(l->pfd, cap * sizeof(*l->pfd));
+		l->watch = smaller(l->watch, cap * sizeof(*l->watch));
+		l->cap = cap;
+	}
+	if (l->timer_cap >= 4 * TABLE_MIN && l->ntimers < TABLE_MIN) {
+		l->timer = smaller(l->timer, TABLE_MIN * sizeof(*l->timer));
+		l->timer_cap = TABLE_MIN;
+	}
+}
+
 static void
 close_holes(struct loop *l)
 {
 	size_t to = 0;
+	int top = 0;
 
 	if (l->holes == 0)
 		return;
@@ -173,10 +210,13 @@ close_holes(struct loop *l)
 		l->pfd[to] = l->pfd[i];
 		l->watch[to] = l->watch[i];
 		l->at[l->pfd[to].fd] = (int)to;
+		if (l->pfd[to].fd > top)
+			top = l->pfd[to].fd;
 		to++;
 	}
 	l->n = to;
 	l->holes = 0;
+	shrink(l, top);
 }
 
 uint32_t

@@ -209,7 +209,7 @@ people_gid(void)
 
 	if (buf_put(&b, "\n", 1) && buf_read_file(&b, AT_FDCWD, "/etc/group") &&
 	    buf_put(&b, "", 1)) {
-		at = strstr((const char *)buf_bytes(&b), name);
+		at = memmem(buf_bytes(&b), b.len, name, sizeof(name) - 1);
 		id = at != NULL ? strchr(at + sizeof(name) - 1, ':') : NULL;
 		end = id != NULL ? strchr(id + 1, ':') : NULL;
 		if (end != NULL && (size_t)(end - id) <= sizeof(digits))

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "loop.h"
+#include "names.h"
 #include "sock.h"
 #include "vchan.h"
 
@@ -37,7 +38,7 @@ struct vchan {
 	unsigned tries;
 	/* By name. */
 	ino_t ino; /* of the name that the server made; 0: there is none to remove */
-	char path[PATH_MAX];
+	char path[];
 };
 
 static void
@@ -49,9 +50,9 @@ shut(int *fd)
 }
 
 static struct vchan *
-new_end(enum vchan_role role)
+new_end(enum vchan_role role, size_t path)
 {
-	struct vchan *v = calloc(1, sizeof *v);
+	struct vchan *v = calloc(1, sizeof *v + path);
 	if (!v)
 		return NULL;
 	v->role = role;
@@ -146,7 +147,7 @@ call(struct vchan *v, const char *dir)
 struct vchan *
 vchan_open(enum vchan_role role, const char *dir, uint32_t self, uint32_t peer, uint32_t port)
 {
-	struct vchan *v = new_end(role);
+	struct vchan *v = new_end(role, PATH_MAX);
 	const bool server = role == VCHAN_SERVER;
 	int err, n;
 
@@ -156,10 +157,10 @@ vchan_open(enum vchan_role role, const char *dir, uint32_t self, uint32_t peer, 
 		dir = getenv("VCHAN_SOCKET_DIR");
 	if (!dir)
 		dir = DEFAULT_DIR;
-	n = snprintf(v->path, sizeof v->path, "%s/vchan.%u.%u.%u.sock", dir, server ? self : peer,
+	n = snprintf(v->path, PATH_MAX, "%s/vchan.%u.%u.%u.sock", dir, server ? self : peer,
 	    server ? peer : self, port);
 	errno = ENAMETOOLONG;
-	if (n > 0 && (size_t)n < sizeof v->path && (server ? serve(v) : call(v, dir)))
+	if (n > 0 && n < PATH_MAX && (server ? serve(v) : call(v, dir)))
 		return v;
 	err = errno;
 	vchan_close(v);
@@ -171,13 +172,15 @@ uint32_t
 vchan_self(void)
 {
 	const char *s = getenv("VCHAN_DOMAIN");
-	return s ? (uint32_t)strtoul(s, NULL, 10) : 0;
+	uint32_t n;
+
+	return s && parse_u32(s, UINT32_MAX, &n) ? n : 0;
 }
 
 struct vchan *
 vchan_take(enum vchan_role role, const int *fds, size_t nfds)
 {
-	struct vchan *v = nfds == 1 ? new_end(role) : NULL;
+	struct vchan *v = nfds == 1 ? new_end(role, 0) : NULL;
 
 	if (nfds != 1)
 		errno = EINVAL;

@@ -13,6 +13,7 @@
 #define OUT_BUSY 8192u /* from here on clients wait */
 #define DRAIN_MAX 65536u
 #define DRAIN_MS 100u
+#define PART 2048u
 #define READS_AT_ONCE 16
 #define AGAIN_MS 10u	  /* after an agent that left in order */
 #define AGAIN_BAD_MS 250u /* after one that did not, or when chand refuses */
@@ -272,7 +273,7 @@ static bool
 link_read(struct qd *q)
 {
 	struct link *k = &q->link;
-	uint8_t part[4096];
+	uint8_t part[PART];
 	ssize_t n = 0;
 
 	for (int i = 0; i < READS_AT_ONCE && k->v != NULL && k->state != LINK_DRAIN; i++) {
@@ -293,7 +294,7 @@ static void
 link_drain(struct qd *q)
 {
 	struct link *k = &q->link;
-	uint8_t part[4096];
+	uint8_t part[PART];
 	ssize_t n;
 
 	k->drain = k->in.len < k->drain ? k->drain - k->in.len : 0;

@@ -53,7 +53,7 @@ answer_parse(struct answer *a, const void *untrusted, size_t n)
 	const char *why, *result;
 	struct kv kv;
 
-	memset(a, 0, sizeof(*a));
+	memset(a, 0, offsetof(struct answer, service) + 1);
 	if (n > POLICY_ANSWER_MAX)
 		return "longer than 4095 bytes";
 	why = kv_parse(&kv, untrusted, n);

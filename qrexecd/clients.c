@@ -244,7 +244,8 @@ on_client(struct loop *l, int fd, short revents, void *arg)
 		client_free(c);
 }
 
-/* Who has waited longest for a data port has its request looked at again. false: nobody waits. */
+/* Who has waited longest for a data port has its request looked at again. false: it still waits, or
+ * nobody does. */
 static bool
 port_try(struct qd *q)
 {
@@ -266,6 +267,13 @@ port_try(struct qd *q)
 	return why != NULL || first->state != C_PORT;
 }
 
+static void
+ports_try(struct qd *q)
+{
+	while (!agent_busy(q) && port_try(q))
+		;
+}
+
 void
 clients_wake(struct qd *q)
 {
@@ -274,8 +282,7 @@ clients_wake(struct qd *q)
 			die("no memory");
 		c->parked = false;
 	}
-	while (!agent_busy(q) && port_try(q))
-		;
+	ports_try(q);
 }
 
 void
@@ -287,8 +294,7 @@ clients_port_freed(struct qd *q, uint32_t port)
 		c = c->next;
 	if (c != NULL)
 		client_free(c);
-	if (!agent_busy(q))
-		port_try(q);
+	ports_try(q);
 }
 
 void

@@ -26,7 +26,10 @@ struct route {
 	uint32_t taken;	      /* a port of ours to be given back */
 	struct helper *h;
 	char dest[NAME_LEN_MAX + 1], ticket[HEXID_LEN + 1];
-	struct trigger t;
+	/* as in the trigger */
+	char source[TARGET_LEN], target[TARGET_LEN], ident[IDENT_LEN];
+	bool has_source;
+	char service[];
 };
 
 static void on_tick(struct loop *l, int fd, short revents, void *arg);
@@ -102,10 +105,9 @@ route_free(struct route *r)
 static void
 route_refuse(struct route *r, const char *who, const char *why)
 {
-	logit("%s to %s refused: %s%s%s", r->t.service,
-	    r->t.target[0] != '\0' ? r->t.target : "@default", who, who[0] != '\0' ? ": " : "",
-	    why);
-	agent_refuse(r->q, r->t.ident);
+	logit("%s to %s refused: %s%s%s", r->service, r->target[0] != '\0' ? r->target : "@default",
+	    who, who[0] != '\0' ? ": " : "", why);
+	agent_refuse(r->q, r->ident);
 	route_free(r);
 }
 
@@ -123,7 +125,7 @@ static void
 connect_caller(struct route *r)
 {
 	const char *why =
-	    agent_exec(r->q, MSG_SERVICE_CONNECT, r->domid, r->port, r->t.ident, IDENT_LEN);
+	    agent_exec(r->q, MSG_SERVICE_CONNECT, r->domid, r->port, r->ident, IDENT_LEN);
 
 	if (why != NULL) {
 		route_refuse(r, "agent", why);
@@ -262,7 +264,7 @@ static void
 on_policy(struct helper *h, const char *why)
 {
 	struct route *r = h->arg;
-	struct answer a = {0};
+	struct answer a;
 
 	if (why == NULL)
 		why = answer_parse(&a, buf_bytes(&h->in), h->in.len);
@@ -282,11 +284,10 @@ static void
 ask_policy(struct route *r)
 {
 	struct buf b = {.max = KV_BYTES};
-	const struct trigger *t = &r->t;
 
-	if (kv_put(&b, "source", r->q->name) && kv_put(&b, "intended_target", t->target) &&
-	    kv_put(&b, "service_and_arg", t->service) &&
-	    (!t->has_source || kv_put(&b, "requested_source", t->source)) && buf_put(&b, "\n", 2))
+	if (kv_put(&b, "source", r->q->name) && kv_put(&b, "intended_target", r->target) &&
+	    kv_put(&b, "service_and_arg", r->service) &&
+	    (!r->has_source || kv_put(&b, "requested_source", r->source)) && buf_put(&b, "\n", 2))
 		ask(r, POLICY_SOCK, POLICY_MS, (const char *)buf_bytes(&b), on_policy);
 	else
 		route_refuse(r, "", "no memory");
@@ -298,8 +299,13 @@ ask_policy(struct route *r)
 static bool
 run(const struct route *r)
 {
-	const struct run_msg m = {.kind = RUN_CALL, .id = r->id, .t = r->t};
+	struct run_msg m = {.kind = RUN_CALL, .id = r->id};
 
+	memcpy(m.t.source, r->source, sizeof(r->source));
+	memcpy(m.t.target, r->target, sizeof(r->target));
+	memcpy(m.t.ident, r->ident, sizeof(r->ident));
+	m.t.has_source = r->has_source;
+	snprintf(m.t.service, sizeof(m.t.service), "%s", r->service);
 	return runner_send(r->q, &m);
 }
 
@@ -390,43 +396,54 @@ crowded(const struct route_set *s, bool must_wait)
 	return NULL;
 }
 
-void
-route_trigger(struct qd *q, uint32_t type, const uint8_t *untrusted, size_t n)
+static const char *
+route_new(struct qd *q, const struct trigger *t, bool must_wait)
 {
 	struct route_set *s = &q->routes;
-	struct route *r = calloc(1, sizeof(*r));
-	const char *why;
-	bool must_wait;
+	size_t len = strlen(t->service) + 1;
+	struct route *r = calloc(1, sizeof(*r) + len);
 
 	if (r == NULL)
-		die("no memory");
-	why = trigger_parse(&r->t, type, untrusted, n);
-	if (why != NULL) {
-		log_limited(&s->bad, "a call was refused: %s", why);
-	} else {
-		must_wait = s->waiting > 0 || s->n >= ROUTES_MAX || !token(s);
-		why = crowded(s, must_wait);
-		if (why != NULL)
-			log_limited(&s->over, "%s to %s refused: %s (%u a second)", r->t.service,
-			    r->t.target, why, s->rate);
-	}
-	if (why != NULL) {
-		agent_refuse(q, r->t.ident);
-		free(r);
-		tick_later(q);
-		return;
-	}
+		return "no memory";
+	memcpy(r->source, t->source, sizeof(r->source));
+	memcpy(r->target, t->target, sizeof(r->target));
+	memcpy(r->ident, t->ident, sizeof(r->ident));
+	r->has_source = t->has_source;
+	memcpy(r->service, t->service, len);
 	r->q = q;
 	r->id = ++s->next_id;
 	*s->last = r;
 	s->last = &r->next;
 	s->n++;
 	r->counted = must_wait;
-	if (!must_wait) {
+	if (must_wait)
+		s->waiting++;
+	else
 		route_begin(r);
-		return;
+	return NULL;
+}
+
+void
+route_trigger(struct qd *q, uint32_t type, const uint8_t *untrusted, size_t n)
+{
+	struct route_set *s = &q->routes;
+	struct trigger t;
+	const char *why = trigger_parse(&t, type, untrusted, n);
+	bool must_wait;
+
+	if (why != NULL) {
+		log_limited(&s->bad, "a call was refused: %s", why);
+	} else {
+		must_wait = s->waiting > 0 || s->n >= ROUTES_MAX || !token(s);
+		why = crowded(s, must_wait);
+		if (why == NULL)
+			why = route_new(q, &t, must_wait);
+		if (why != NULL)
+			log_limited(&s->over, "%s to %s refused: %s (%u a second)", t.service,
+			    t.target, why, s->rate);
 	}
-	s->waiting++;
+	if (why != NULL)
+		agent_refuse(q, t.ident);
 	tick_later(q);
 }
 
@@ -449,7 +466,7 @@ route_find(struct qd *q, const char *ident, size_t n)
 {
 	struct route *r = q->routes.first;
 
-	while (r != NULL && (r->connected || strncmp(r->t.ident, ident, n) != 0))
+	while (r != NULL && (r->connected || strncmp(r->ident, ident, n) != 0))
 		r = r->next;
 	return r;
 }
@@ -475,6 +492,6 @@ route_ran(struct qd *q, uint32_t id, int status)
 		return;
 	}
 	if (status != 0)
-		logit("%s to %s: its set-up ended with %d", r->t.service, r->t.target, status);
+		logit("%s to %s: its set-up ended with %d", r->service, r->target, status);
 	route_free(r);
 }

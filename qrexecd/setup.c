@@ -275,8 +275,7 @@ setup_by_hand(struct qd *q, const struct options *o, int argc, char **argv)
 	log_open("qrexecd", q->name);
 	if (fcntl(STDOUT_FILENO, F_GETFD) < 0 || fcntl(STDERR_FILENO, F_GETFD) < 0)
 		exit(1);
-	q->dir = realpath(o->dir, NULL);
-	if (q->dir == NULL || chdir(q->dir) < 0) {
+	if (chdir(o->dir) < 0 || (q->dir = getcwd(NULL, 0)) == NULL) {
 		logit("cannot enter %s: %s", o->dir, strerror(errno));
 		exit(1);
 	}

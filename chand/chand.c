@@ -2,7 +2,6 @@
 /* chand: opens channels for those who may not reach the qubes' side themselves (chansock.h). */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
@@ -17,6 +16,7 @@
 
 #include "backend.h"
 #include "chansock.h"
+#include "daemon.h"
 #include "ids.h"
 #include "kv.h"
 #include "log.h"
@@ -29,6 +29,7 @@
 #define NOFILE (3 * PEERS_MAX)
 #define REQUEST_MS 5000
 #define RETRY_MS 2
+#define ACCEPTS 64 /* in one go: the rest of the loop has its turn */
 
 struct peer {
 	struct peer *next;
@@ -231,7 +232,7 @@ on_accept(struct loop *l, int sock, short revents, void *arg)
 
 	(void)revents;
 	(void)arg;
-	while ((fd = sock_accept(sock)) >= 0) {
+	for (int i = 0; i < ACCEPTS && (fd = sock_accept(sock)) >= 0; i++) {
 		struct peer *p = s.npeers < PEERS_MAX ? calloc(1, sizeof *p) : NULL;
 
 		if (!p) {
@@ -311,23 +312,10 @@ keep_few_capabilities(void)
 int
 main(int argc, char **argv)
 {
-	static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
 	static const int sigs[] = {SIGTERM};
 	const struct rlimit files = {NOFILE, NOFILE};
-	uint32_t ready = 0;
-	int c;
+	const int ready = daemon_options(argc, argv, "chand");
 
-	log_open("chand", NULL);
-	while ((c = getopt_long(argc, argv, "n:h", longs, NULL)) != -1) {
-		if (c == 'h') {
-			puts("usage: chand [-n FD]\n  -n FD  write a newline to FD when ready");
-			return 0;
-		}
-		if (c != 'n' || !parse_u32(optarg, 1023, &ready) || ready < 3)
-			usage_die("usage: chand [-n FD]");
-	}
-	if (optind != argc)
-		usage_die("usage: chand [-n FD]");
 	signal(SIGPIPE, SIG_IGN);
 	umask(022);
 	(void)setrlimit(RLIMIT_NOFILE, &files);
@@ -340,10 +328,6 @@ main(int argc, char **argv)
 	backend_start(s.loop, on_gone, on_came);
 	if (!loop_add(s.loop, s.sock, POLLIN, on_accept, NULL))
 		die("loop");
-	if (ready > 0) {
-		if (write((int)ready, "\n", 1) != 1)
-			logit("readiness: %s", strerror(errno));
-		close((int)ready);
-	}
+	daemon_ready(ready);
 	return loop_run(s.loop);
 }

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "daemon.h"
 #include "ids.h"
 #include "log.h"
 #include "loop.h"
@@ -43,16 +44,6 @@ static struct {
 	struct qube_calls qube[QID_MAX + 1]; /* pages of qubes that never call are never touched */
 	struct log_limit strangers, out_of;
 } d;
-
-static _Noreturn void
-usage(int code)
-{
-	fprintf(code == 0 ? stdout : stderr,
-	    "usage: qrexec-dom0 [-n FD]\n"
-	    "Runs Dom0's own services for qubes; see qrexec-dom0(8).\n"
-	    "  -n FD  write a newline to FD when ready (s6)\n");
-	exit(code);
-}
 
 static void
 refuse(int fd, const char *reason)
@@ -179,27 +170,14 @@ int
 main(int argc, char **argv)
 {
 	static const int sigs[] = {SIGCHLD, SIGTERM, SIGINT};
-	uint32_t ready = 0;
-	int c;
+	const int ready = daemon_options(argc, argv, "qrexec-dom0");
 
-	if (argc == 2 && strcmp(argv[1], "--help") == 0)
-		usage(0);
-	while ((c = getopt(argc, argv, "n:h")) != -1)
-		if (c != 'n' || !parse_u32(optarg, 1023, &ready))
-			usage(c == 'h' ? 0 : 100);
-	if (optind != argc)
-		usage(100);
-	log_open("qrexec-dom0", NULL);
 	signal(SIGPIPE, SIG_IGN);
 	d.listen = listen_for_daemons();
 	d.loop = loop_new();
 	if (!loop_signals(d.loop, sigs, 3, on_signal, NULL) ||
 	    !loop_add(d.loop, d.listen, POLLIN, on_listen, NULL))
 		die("loop");
-	if (ready > 2) {
-		if (write((int)ready, "\n", 1) != 1)
-			die("readiness");
-		close((int)ready);
-	}
+	daemon_ready(ready);
 	return loop_run(d.loop);
 }

@@ -2,7 +2,6 @@
 /* policyd: decides calls from the policy files, keeps tickets, asks the user (policyd.8). */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -13,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon.h"
 #include "ids.h"
 #include "paths.h"
 #include "policy/policyd.h"
@@ -23,7 +23,6 @@
 
 #define PAUSE_MS 100
 
-static int options(int argc, char **argv);
 static void take(struct policyd *p);
 static void enter(void);
 static void serve(struct policyd *p, int ready_fd);
@@ -33,7 +32,7 @@ int
 main(int argc, char **argv)
 {
 	static struct policyd p;
-	int ready_fd = options(argc, argv), rc;
+	int ready_fd = daemon_options(argc, argv, "policyd"), rc;
 
 	take(&p);
 	enter();
@@ -41,27 +40,6 @@ main(int argc, char **argv)
 	rc = loop_run(p.loop);
 	logit("ends");
 	return rc;
-}
-
-static int
-options(int argc, char **argv)
-{
-	static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
-	uint32_t fd = 0;
-	int c;
-
-	log_open("policyd", NULL);
-	while ((c = getopt_long(argc, argv, "n:", longs, NULL)) != -1) {
-		if (c == 'h') {
-			puts("usage: policyd [-n FD]\n  -n FD  write a newline to FD when ready");
-			exit(0);
-		}
-		if (c != 'n' || !parse_u32(optarg, INT_MAX, &fd) || fd < 3)
-			usage_die("usage: policyd [-n FD]");
-	}
-	if (optind != argc)
-		usage_die("usage: policyd [-n FD]");
-	return fd != 0 ? (int)fd : -1;
 }
 
 static void
@@ -404,9 +382,5 @@ serve(struct policyd *p, int ready_fd)
 	if (!loop_add(p->loop, p->known.inotify, POLLIN, on_change, p))
 		die("poll loop");
 	listen_on(p);
-	if (ready_fd >= 0) {
-		if (write(ready_fd, "\n", 1) != 1)
-			logit("fd %d: %s", ready_fd, strerror(errno));
-		close(ready_fd);
-	}
+	daemon_ready(ready_fd);
 }

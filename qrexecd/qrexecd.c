@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "daemon.h"
 #include "qrexecd.h"
 
 static void
@@ -45,11 +46,7 @@ names_show(struct qd *q)
 		return false;
 	logit("agent: connected, version %u", q->link.version);
 	loop_cancel(q->loop, q->startup_timer);
-	if (q->notify >= 0) {
-		if (write(q->notify, "\n", 1) < 0)
-			logit("nobody heard that we are ready");
-		close(q->notify);
-	}
+	daemon_ready(q->notify);
 	q->notify = -1;
 	return true;
 }

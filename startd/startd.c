@@ -3,7 +3,6 @@
  * says. */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "daemon.h"
 #include "ids.h"
 #include "kv.h"
 #include "log.h"
@@ -71,7 +71,7 @@ client_answer(struct client *c, bool ok, const char *state, const char *reason, 
 static void
 refuse(struct client *c, const char *reason, int code)
 {
-	logit("uid %u: refused: %s", c->uid, reason);
+	log_limited(&c->s->refused, "uid %u: refused: %s", c->uid, reason);
 	client_answer(c, false, NULL, reason, code);
 }
 
@@ -223,34 +223,13 @@ on_signal(struct loop *l, int sig, short revents, void *arg)
 		job_child_ended(arg, pid, status);
 }
 
-static int
-options(int argc, char **argv)
-{
-	static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
-	uint32_t fd = 0;
-	int c;
-
-	log_open("startd", NULL);
-	while ((c = getopt_long(argc, argv, "n:h", longs, NULL)) != -1) {
-		if (c == 'h') {
-			puts("usage: startd [-n FD]\n  -n FD  write a newline to FD when ready");
-			exit(0);
-		}
-		if (c != 'n' || !parse_u32(optarg, 1023, &fd) || fd < 3)
-			usage_die("usage: startd [-n FD]");
-	}
-	if (optind != argc)
-		usage_die("usage: startd [-n FD]");
-	return fd > 0 ? (int)fd : -1;
-}
-
 int
 main(int argc, char **argv)
 {
 	static const int sigs[] = {SIGTERM, SIGCHLD};
 	static struct startd s;
 	const struct rlimit files = {NOFILE, NOFILE};
-	const int ready_fd = options(argc, argv);
+	const int ready_fd = daemon_options(argc, argv, "startd");
 
 	umask(022);
 	(void)setrlimit(RLIMIT_NOFILE, &files);
@@ -267,11 +246,7 @@ main(int argc, char **argv)
 	if (!loop_signals(s.loop, sigs, 2, on_signal, &s) ||
 	    !loop_add(s.loop, s.sock, POLLIN, on_accept, &s))
 		die("loop");
-	if (ready_fd >= 0) {
-		if (write(ready_fd, "\n", 1) != 1)
-			logit("readiness: %s", strerror(errno));
-		close(ready_fd);
-	}
+	daemon_ready(ready_fd);
 	jobs_recover(&s);
 	jobs_autostart(&s);
 	return loop_run(s.loop);

@@ -63,7 +63,7 @@ struct startd {
 	size_t nclients;
 	uint16_t held[QID_MAX + 1]; /* of them, by the qid of a qrexecd; 0: strangers */
 	struct job *jobs;
-	struct log_limit crowd;
+	struct log_limit crowd, refused;
 };
 
 /* Takes over c. timeout_s, kill: STOP. code, reason: DOWN. */

@@ -27,6 +27,7 @@ struct domain {
 	    *state;	/* domid, session, qid are set; init_pid and init_born are filled in */
 	int end_fd;	/* readable (poll) when the domain has gone */
 	int console_fd; /* what the guest prints; readable, survives both of us */
+	int word_fd;	/* how it ended, for who was not its parent */
 };
 
 /* Says once what the backend is worth. */

@@ -77,6 +77,23 @@ open_console(const struct domain *d, int flags)
 	return open(vm_path(d, "console"), O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags);
 }
 
+/* Both ways, so that what the guest has said stays there until it is asked for. */
+static bool
+open_fifos(struct domain *d)
+{
+	d->console_fd = open_console(d, O_NONBLOCK);
+	d->word_fd = open(vm_path(d, "end"), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	return d->console_fd >= 0 && d->word_fd >= 0;
+}
+
+static void
+close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
 const char *
 domain_prepare(struct domain *d)
 {
@@ -88,10 +105,9 @@ domain_prepare(struct domain *d)
 	if ((e = next_domid(&d->state->domid)) != NULL)
 		return e;
 	if (mkdir(vm_path(d, NULL), 0700) < 0 || mkfifo(vm_path(d, "console"), 0600) < 0 ||
-	    chown(vm_path(d, "console"), root, root) < 0)
+	    chown(vm_path(d, "console"), root, root) < 0 || mkfifo(vm_path(d, "end"), 0600) < 0)
 		return RUN_VM;
-	d->console_fd = open_console(d, O_NONBLOCK);
-	if (d->console_fd < 0)
+	if (!open_fifos(d))
 		return "console";
 	if (mkdir(dir, 0700) < 0 || chown(dir, root, root) < 0 || chmod(dir, 01777) < 0)
 		return dir;
@@ -192,7 +208,7 @@ static bool
 guest_fds(const struct domain *d, int *keep)
 {
 	const int null = open("/dev/null", O_RDWR | O_CLOEXEC), con = open_console(d, 0);
-	const int end = open(vm_path(d, "end"), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	const int end = open(vm_path(d, "end"), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 	const int high = fcntl(*keep, F_DUPFD, 10), con2 = fcntl(con, F_DUPFD, 11);
 	const int end2 = fcntl(end, F_DUPFD, 12), null2 = fcntl(null, F_DUPFD, 13);
 
@@ -202,6 +218,17 @@ guest_fds(const struct domain *d, int *keep)
 	return dup2(null2, 0) == 0 && dup2(con2, 1) == 1 && dup2(con2, 2) == 2 &&
 	       dup2(end2, GUEST_END_FD) == GUEST_END_FD && dup2(high, 4) == 4 &&
 	       syscall(SYS_close_range, 5, ~0u, 0) == 0;
+}
+
+/*
+ * What a user namespace's inhabitants use up (watches, namespaces, processes) is counted for its
+ * maker too: not root, or a qube could leave Dom0 without. false: errno.
+ */
+static bool
+act_as(uid_t uid)
+{
+	/* a change of uid makes /proc/PID root's */
+	return seteuid(uid) == 0 && prctl(PR_SET_DUMPABLE, 1) == 0;
 }
 
 struct born_msg {
@@ -223,7 +250,7 @@ builder(const struct domain *d, int out)
 	struct born_msg m = {0};
 	int gate[2] = {-1, -1};
 	const char *e = NULL;
-	long pid;
+	long pid = -1;
 
 	signal(SIGPIPE, SIG_DFL);
 	if (!guest_fds(d, &out) || fcntl(out, F_SETFD, FD_CLOEXEC) < 0)
@@ -232,7 +259,7 @@ builder(const struct domain *d, int out)
 	    pipe2(gate, O_CLOEXEC) < 0) {
 		m.err = errno;
 		snprintf(m.what, sizeof m.what, "%s", e ? e : "pipe");
-	} else if ((pid = syscall(SYS_clone3, &ca, sizeof ca)) == 0) {
+	} else if (act_as(guest_uid(d, 0)) && (pid = syscall(SYS_clone3, &ca, sizeof ca)) == 0) {
 		close(gate[1]);
 		close(out);
 		guest_main(d, gate[0]);
@@ -241,7 +268,7 @@ builder(const struct domain *d, int out)
 
 		m.pid = (pid_t)pid;
 		snprintf(map, sizeof map, "0 %u %u\n", guest_uid(d, 0), LOCAL_UID_RANGE);
-		if (pid < 0 || !write_map(m.pid, "uid_map", map) ||
+		if (pid < 0 || !act_as(0) || !write_map(m.pid, "uid_map", map) ||
 		    !write_map(m.pid, "gid_map", map) || write(gate[1], "", 1) != 1) {
 			m.err = errno;
 			snprintf(m.what, sizeof m.what, "namespaces");
@@ -298,12 +325,12 @@ domain_adopt(struct domain *d)
 		return false;
 	/* The pidfd is open, so the number cannot pass to another process from here on. */
 	if (born((pid_t)d->state->init_pid, &when) && when == d->state->init_born) {
-		d->console_fd = open_console(d, O_NONBLOCK);
-		if (d->console_fd >= 0)
+		if (open_fifos(d))
 			return true;
 	}
-	close(d->end_fd);
-	d->end_fd = -1;
+	close_fd(&d->console_fd);
+	close_fd(&d->word_fd);
+	close_fd(&d->end_fd);
 	return false;
 }
 
@@ -330,14 +357,9 @@ domain_destroy(struct domain *d)
 static int
 last_word(const struct domain *d)
 {
-	const int fd = open(vm_path(d, "end"), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	char text[4] = "";
-	ssize_t n = -1;
+	const ssize_t n = read(d->word_fd, text, sizeof text - 1);
 
-	if (fd >= 0) {
-		n = read(fd, text, sizeof text - 1);
-		close(fd);
-	}
 	if (n == 2 && strcmp(text, "10") == 0)
 		return END_REBOOT;
 	return n == 1 && text[0] == '0' ? END_POWEROFF : END_CRASH;
@@ -424,11 +446,9 @@ domain_cleanup(struct domain *d)
 {
 	char dir[64];
 
-	if (d->end_fd >= 0)
-		close(d->end_fd);
-	if (d->console_fd >= 0)
-		close(d->console_fd);
-	d->end_fd = d->console_fd = -1;
+	close_fd(&d->end_fd);
+	close_fd(&d->console_fd);
+	close_fd(&d->word_fd);
 	snprintf(dir, sizeof dir, RUN_LOCAL "/%s", d->state->name);
 	remove_tree(dir);
 	remove_tree(vm_path(d, NULL));

@@ -9,7 +9,9 @@
 #include "ids.h"
 #include "paths.h"
 
-/* RUN_VM/NAME/: console (a fifo), end (the guest's last word), why (ours, for startd). root 0700.
+/*
+ * RUN_VM/NAME/, root 0700: console and end (the guest's last word), fifos: what a guest holds must
+ * not be a file of ours that it could make long.
  */
 #define RUN_VM RUN_DIR "/vm"
 #define GUEST_END_FD 3 /* vm-init says 0 or 10 there */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "console.h"
+#include "daemon.h"
 #include "domain.h"
 #include "kv.h"
 #include "log.h"
@@ -135,12 +136,8 @@ now_running(struct keeper *k)
 {
 	loop_cancel(k->loop, k->agent_timer);
 	set_state(k, "Running");
-	if (k->ready_fd >= 0) {
-		if (write(k->ready_fd, "\n", 1) != 1)
-			logit("readiness: %s", strerror(errno));
-		close(k->ready_fd);
-		k->ready_fd = -1;
-	}
+	daemon_ready(k->ready_fd);
+	k->ready_fd = -1;
 }
 
 static void
@@ -366,7 +363,8 @@ main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (ready > 0 && fd_cloexec((int)ready))
 		k.ready_fd = (int)ready;
-	k.dom = (struct domain){.conf = &k.conf, .state = &k.state, .end_fd = -1, .console_fd = -1};
+	k.dom = (struct domain){
+	    .conf = &k.conf, .state = &k.state, .end_fd = -1, .console_fd = -1, .word_fd = -1};
 	k.loop = loop_new();
 	if (!loop_signals(k.loop, sigs, 3, on_signal, &k))
 		die("signals");

@@ -148,7 +148,9 @@ allow_text(const struct policyd *p, struct buf *b, const struct decision *d, con
 		  (d->service == NULL || kv_put(b, "service", d->service)) &&
 		  (d->policy_source == NULL || *d->policy_source == '\0' ||
 		      kv_put(b, "policy_source", d->policy_source)) &&
-		  (t == NULL || kv_put(b, "ticket", t->id)) && kv_put(b, "target_state", state);
+		  (t == NULL || kv_put(b, "ticket", t->id)) &&
+		  kv_put(b, "target_state", state) &&
+		  (s == NULL || buf_printf(b, "target_domid=%u\n", s->domid));
 
 	return ok && (d->file == NULL || buf_printf(b, "audit=%s:%u\n", d->file, d->line));
 }
@@ -213,10 +215,14 @@ bare(struct client *c, bool yes)
 void
 decide(struct client *c, const struct request *rq)
 {
+	char s[LOG_ESC_MAX], v[LOG_ESC_MAX];
 	struct decision d;
 
 	if (!may_speak(c, rq->source)) {
-		log_refusal(c, rq->source, rq->service, "not the uid of this qube's qrexecd");
+		limited(c->p, &c->p->bad,
+		    "%s: %s (uid %u): refused: not the uid of this qube's qrexecd",
+		    log_escs(s, sizeof(s), rq->source), log_escs(v, sizeof(v), rq->service),
+		    (unsigned)c->uid);
 		client_close(c);
 		return;
 	}
@@ -307,15 +313,18 @@ redeem(struct client *c, const struct request *rq)
 	const struct ticket *t = ticket_find(&c->p->tickets, rq->redeem, now_ms());
 	const char *why =
 	    t == NULL ? "no such ticket, or not any more" : redeem_by(c, t, rq->start);
+	const struct vm_state *s = NULL;
 	struct buf b = {.max = KV_BYTES};
 	bool ok;
 
+	if (why == NULL && (s = known_vm(&c->p->known, t->f.source)) == NULL)
+		why = "its source has gone";
 	if (why != NULL) {
 		redeem_refuse(c, why);
 		return;
 	}
 	ok = kv_put(&b, "result", "ok") && kv_put(&b, "source", t->f.source) &&
-	     buf_printf(&b, "source_domid=%u\n", t->f.source_domid) &&
+	     buf_printf(&b, "source_qid=%u\nsource_domid=%u\n", s->qid, t->f.source_domid) &&
 	     kv_put(&b, "source_session", t->f.source_session) &&
 	     kv_put(&b, "target", t->f.target) && kv_put(&b, "service", t->f.service) &&
 	     kv_put(&b, "user", t->f.user) &&

@@ -174,8 +174,7 @@ linger(struct st *s)
 		vchan_poll(s->r->v, POLLIN, &p);
 		if (poll(&p, 1, (int)(end - now)) > 0)
 			vchan_turn(s->r->v);
-		while ((n = vchan_read(s->r->v, s->rx, sizeof s->rx)) > 0)
-			;
+		n = vchan_read(s->r->v, s->rx, sizeof s->rx);
 		now = now_us() / 1000u;
 	}
 }

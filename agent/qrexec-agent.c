@@ -58,6 +58,7 @@ struct agent {
 	const char *sock_path;
 	int sock;
 	uint64_t numbers;
+	struct log_limit out_of;
 	struct conn conn[CONNS];
 };
 
@@ -222,8 +223,13 @@ on_connect(struct loop *l, int fd, short revents, void *arg)
 	struct conn *c = s < 0 ? NULL : conn_new(a, ASKING);
 
 	(void)revents;
-	if (s < 0)
+	if (s < 0) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			log_limited(&a->out_of, "client: nobody is let in: %s", strerror(errno));
+			loop_rest(l, fd);
+		}
 		return;
+	}
 	if (c == NULL || !loop_add(l, s, POLLIN, on_client, c)) {
 		logit("client: more than %d connections", CONNS);
 		if (c != NULL)

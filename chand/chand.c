@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -141,11 +142,16 @@ static void
 on_retry(struct loop *l, int tfd, short revents, void *arg)
 {
 	struct peer *p = arg;
-	const int fd = backend_connect(p->dom, p->port);
+	char byte;
+	int fd;
 
 	(void)tfd;
 	(void)revents;
 	p->timer = 0;
+	/* The qube would take one that nobody waits for any more for its peer. */
+	if (recv(p->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+		return peer_free(p);
+	fd = backend_connect(p->dom, p->port);
 	if (fd >= 0) {
 		(void)hand_over(p, fd);
 		close(fd);
@@ -255,9 +261,14 @@ on_accept(struct loop *l, int sock, short revents, void *arg)
 		p->timer = loop_after(l, REQUEST_MS, on_deadline, p);
 		on_peer(l, fd, POLLIN, p); /* most have sent all by now */
 	}
+	if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+		log_limited(&s.refused, "nobody is let in: %s", strerror(errno));
+		loop_rest(l, sock);
+	}
 }
 
-/* End of file on the control descriptor: let go. */
+/* A byte and end of file on the control descriptor: let go. Our own end, without the byte, is no
+ * news. */
 static void
 on_gone(const struct domain *d)
 {
@@ -267,10 +278,12 @@ on_gone(const struct domain *d)
 		next = p->next;
 		if (p->dom != d)
 			continue;
-		if (p->waiting)
+		if (p->waiting) {
 			refuse(p, "the domain ended");
-		else
-			peer_free(p);
+			continue;
+		}
+		(void)sock_send_fd(p->fd, "\n", 1, -1);
+		peer_free(p);
 	}
 }
 

@@ -10,8 +10,9 @@
  * which). The domain must be running (RUN_STATE). Answer: result=ok domid=N with VCHAN descriptors
  * attached to its first byte (at once for a server; for a client when the server is there, unless
  * the requester hangs up), or result=refused reason=... . The connection is then the control
- * descriptor: keep it as long as the channel. Its end of file says let go (the domain went away);
- * closing it before the peer came withdraws a server.
+ * descriptor: keep it as long as the channel. A byte on it says let go: the domain went away. Its
+ * end of file alone says nothing about the channel: chand was killed, and comes again. Closing it
+ * before the peer came withdraws a server.
  *
  * On the local backend chand also plays xenstore between qubes: a socket vchan.A.B.PORT.sock that
  * qube A binds in its own directory (RUN_LOCAL/A, its /run/vchan) is linked into B's, and unlinked

@@ -110,6 +110,12 @@ state_write(int dirfd, const struct vm_state *s)
 		 s->qid, (int)s->pid, (unsigned long long)s->init_pid,
 		 (unsigned long long)s->init_born);
 	ok = ok && write_file(dirfd, tmp, &b) && renameat(dirfd, tmp, dirfd, s->name) == 0;
+	if (!ok) {
+		const int e = errno;
+
+		(void)unlinkat(dirfd, tmp, 0);
+		errno = e;
+	}
 	buf_free(&b);
 	return ok;
 }

@@ -25,7 +25,6 @@
 
 #define CALLS_MAX 512 /* running, of all qubes */
 #define CALLS_QUBE 32 /* of one */
-#define PAUSE_MS 100  /* no descriptor to accept with: look again then, instead of spinning */
 #define LISTEN_PATH RUN_Q "/dom0/" PEER_SOCK
 
 struct qube_calls {
@@ -100,13 +99,6 @@ accepted(int fd)
 }
 
 static void
-resume(struct loop *l, int fd, short revents, void *arg)
-{
-	(void)fd, (void)revents, (void)arg;
-	loop_set(l, d.listen, POLLIN);
-}
-
-static void
 on_listen(struct loop *l, int fd, short revents, void *arg)
 {
 	(void)revents, (void)arg;
@@ -120,8 +112,7 @@ on_listen(struct loop *l, int fd, short revents, void *arg)
 	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
 		return;
 	log_limited(&d.out_of, "accept: %s", strerror(errno));
-	if (loop_after(l, PAUSE_MS, resume, NULL) != 0)
-		loop_set(l, fd, 0);
+	loop_rest(l, fd);
 }
 
 static void

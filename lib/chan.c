@@ -1,13 +1,22 @@
 /* SPDX-License-Identifier: ISC */
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "chan.h"
 #include "kv.h"
 #include "log.h"
+#include "loop.h"
 #include "paths.h"
 #include "sock.h"
+
+/* A chand that was killed is back within a second or so; there is no event to wait for that people
+ * in group qubes may watch. */
+#define BACK_MS 3000
+#define AGAIN_MS 50
 
 static struct vchan *
 by_name(enum vchan_role role, uint32_t domid, uint32_t port, int ms, const char **why)
@@ -59,21 +68,31 @@ struct vchan *
 chan_open(
     enum vchan_role role, uint32_t domid, uint32_t port, int ms, int *control, const char **why)
 {
-	struct vchan *v;
+	const uint64_t until = now_ms() + BACK_MS;
+	bool gone = true;
 	int s;
 
 	*control = -1;
 	if (getenv("VCHAN_SOCKET_DIR") != NULL || access(CHAN_SOCK, F_OK) < 0)
 		return by_name(role, domid, port, ms, why);
-	s = sock_connect_wait(CHAN_SOCK, ms);
-	if (s < 0) {
+	while (gone && now_ms() < until) {
+		struct vchan *v = NULL;
+
 		*why = "cannot connect to chand";
-		return NULL;
+		s = sock_connect_wait(CHAN_SOCK, ms);
+		gone = s < 0 && errno == ECONNREFUSED;
+		if (s >= 0) {
+			v = ask_chand(s, role, domid, port, ms, why);
+			gone = v == NULL && strcmp(*why, KV_HUNG_UP) == 0;
+		}
+		if (v != NULL) {
+			*control = s;
+			return v;
+		}
+		if (s >= 0)
+			close(s);
+		if (gone)
+			poll(NULL, 0, AGAIN_MS);
 	}
-	v = ask_chand(s, role, domid, port, ms, why);
-	if (v == NULL)
-		close(s);
-	else
-		*control = s;
-	return v;
+	return NULL;
 }

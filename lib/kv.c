@@ -145,7 +145,7 @@ send_all(int s, const char *p, size_t n, uint64_t end)
 			if (!wait_fd(s, POLLOUT, end))
 				return "no time left to send";
 		} else if (errno != EINTR) {
-			return "hung up";
+			return KV_HUNG_UP;
 		}
 	}
 	return NULL;
@@ -167,11 +167,11 @@ recv_whole(int s, char *text, size_t *len, uint64_t end, int *fd_out)
 		else if (fd >= 0)
 			close(fd);
 		if (r == 0)
-			return *len > 0 ? NULL : "hung up";
+			return *len > 0 ? NULL : KV_HUNG_UP;
 		if (r > 0)
 			*len += (size_t)r;
 		else if (errno != EAGAIN && errno != EINTR)
-			return "hung up";
+			return KV_HUNG_UP;
 	}
 	return NULL;
 }

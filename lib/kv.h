@@ -39,6 +39,7 @@ bool kv_put(struct buf *b, const char *key, const char *val);
  * parsed into out. NULL, or what went wrong. fd_out, if not NULL, takes one passed descriptor or
  * -1.
  */
+#define KV_HUNG_UP "hung up" /* the other side ended before it had answered */
 const char *kv_call(
     const char *sock, const void *req, size_t n, int ms, struct kv *out, int *fd_out);
 /* The same over a connected socket, which stays open. ms -1: for ever. */

@@ -263,6 +263,21 @@ loop_now(const struct loop *l)
 }
 
 static void
+on_rested(struct loop *l, int fd, short revents, void *arg)
+{
+	(void)fd;
+	(void)revents;
+	loop_set(l, (int)(intptr_t)arg, POLLIN);
+}
+
+void
+loop_rest(struct loop *l, int fd)
+{
+	if (loop_after(l, LOOP_REST_MS, on_rested, (void *)(intptr_t)fd) != 0)
+		loop_set(l, fd, 0);
+}
+
+static void
 on_signal(struct loop *l, int fd, short revents, void *arg)
 {
 	struct sigs *s = arg;

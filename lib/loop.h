@@ -17,6 +17,13 @@ void loop_free(struct loop *l);
 bool loop_add(struct loop *l, int fd, short events, loop_fn *fn, void *arg); /* false: no memory */
 void loop_set(struct loop *l, int fd, short events);
 void loop_del(struct loop *l, int fd); /* does not close */
+/*
+ * A listener from which nothing can be accepted, for want of descriptors or memory, would wake us
+ * again at once: it is not polled for a moment. It has to stay open, and is watched for POLLIN
+ * after that if it is watched at all.
+ */
+#define LOOP_REST_MS 100
+void loop_rest(struct loop *l, int fd);
 
 /* One-shot timers, milliseconds of CLOCK_MONOTONIC from now. Returns an id > 0, or 0 without
  * memory. */

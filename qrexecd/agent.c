@@ -348,7 +348,11 @@ on_chand_end(struct helper *h, const char *why)
 {
 	struct qd *q = h->q;
 
-	(void)why;
+	if (why != NULL) { /* chand was killed; what it opened goes on without it */
+		helper_free(q->link.chand);
+		q->link.chand = NULL;
+		return;
+	}
 	logit("agent: chand says that the channel is over");
 	link_close(q, AGAIN_BAD_MS);
 }

@@ -29,6 +29,8 @@ turn_away(struct door *d)
 	fd = sock_accept(d->fd);
 	if (fd >= 0)
 		close(fd);
+	else if (errno != EAGAIN) /* others were faster: the whole system has none */
+		loop_rest(d->q->loop, d->fd);
 	reserve_fd(d->q);
 	log_limited(&d->full, "%s: no descriptor left, a connection was closed", d->name);
 }
@@ -94,7 +96,8 @@ on_door(struct loop *l, int fd, short revents, void *arg)
 
 	(void)l, (void)revents;
 	if (d->open >= d->max) {
-		pause_door(d);
+		if (!d->paused)
+			pause_door(d);
 		return;
 	}
 	s = sock_accept(fd);

@@ -84,7 +84,9 @@ on_kept(struct loop *l, int fd, short revents, void *arg)
 	ssize_t r = read(fd, junk, sizeof(junk));
 
 	(void)l, (void)revents;
-	if (r == 0 || (r < 0 && errno != EAGAIN && errno != EINTR))
+	if (r > 0)
+		finish(arg, NULL);
+	else if (r == 0 || (errno != EAGAIN && errno != EINTR))
 		finish(arg, "hung up");
 }
 

@@ -106,7 +106,8 @@ struct helper {
  */
 struct helper *helper_ask(struct qd *q, const char *path, uint32_t ms, const char *request,
     void (*done)(struct helper *, const char *), void *arg);
-/* From now on the connection only tells when it ends: done(h, "hung up"). */
+/* From now on the connection only tells when it ends: done(h, "hung up"), or done(h, NULL) when its
+ * peer says a last word before. */
 void helper_keep(struct helper *h, void (*done)(struct helper *, const char *));
 void helper_free(struct helper *h); /* NULL is fine */
 /* Parses the answer: NULL if it says result=ok, else the reason in why. */

@@ -179,13 +179,39 @@ done(struct job *j, bool ok, const char *state, const char *reason, int code)
 	run_some(s);
 }
 
+/* By its name each time: it may be missing now, and another one may be put in its place. */
+static int
+vm_dir(void)
+{
+	return open(ETC_VM, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static bool
+load_conf(const char *name, struct vmconf *c, struct vmconf_error *e)
+{
+	const int dir = vm_dir();
+	bool ok = false;
+
+	if (dir < 0) {
+		*e = (struct vmconf_error){.file = ETC_VM};
+		snprintf(e->text, sizeof e->text, "%s", strerror(errno));
+		return false;
+	}
+	if (faccessat(dir, name, F_OK, 0) < 0)
+		*e = (struct vmconf_error){.text = "no such qube"};
+	else
+		ok = vmconf_load(dir, name, c, e);
+	close(dir);
+	return ok;
+}
+
 static uint32_t
-agent_ms(const struct startd *s, const char *name)
+agent_ms(const char *name)
 {
 	struct vmconf c;
 	struct vmconf_error e;
 
-	if (!vmconf_load(s->vm_dir, name, &c, &e))
+	if (!load_conf(name, &c, &e))
 		return 60000;
 	return (c.qrexec_timeout > 3600 ? 3600 : c.qrexec_timeout) * 1000;
 }
@@ -196,12 +222,13 @@ may_start(struct job *j)
 	struct vmconf c;
 	struct vmconf_error e;
 
-	if (faccessat(j->s->vm_dir, j->name, F_OK, 0) < 0) {
-		snprintf(j->reason, sizeof j->reason, "no such qube");
-		return false;
-	}
-	if (!vmconf_load(j->s->vm_dir, j->name, &c, &e)) {
-		snprintf(j->reason, sizeof j->reason, "%.120s:%u: %.120s", e.file, e.line, e.text);
+	if (!load_conf(j->name, &c, &e)) {
+		if (e.line > 0)
+			snprintf(j->reason, sizeof j->reason, "%.120s:%u: %.120s", e.file, e.line,
+			    e.text);
+		else
+			snprintf(j->reason, sizeof j->reason, "%.120s%s%.120s", e.file,
+			    e.file[0] != '\0' ? ": " : "", e.text);
 		return false;
 	}
 	if (strcmp(c.type, "AdminVM") == 0 || strcmp(c.type, "RemoteVM") == 0) {
@@ -231,7 +258,7 @@ start_step(struct job *j, int status)
 			return done(j, false, NULL, j->reason, 1);
 		if (instance_there(j) && known) {
 			j->step = S_UP;
-			return spawn_wait(j, agent_ms(j->s, j->name) + EXTRA_MS);
+			return spawn_wait(j, agent_ms(j->name) + EXTRA_MS);
 		}
 		j->step = S_GONE;
 		if (instance_there(j))
@@ -252,7 +279,7 @@ start_step(struct job *j, int status)
 			break;
 		if (j->step++ == S_MADE)
 			return spawn_log(j);
-		return spawn_up(j, agent_ms(j->s, j->name) + EXTRA_MS);
+		return spawn_up(j, agent_ms(j->name) + EXTRA_MS);
 	case S_UP:
 		if (status == 0)
 			return done(j, true, "running", NULL, 0);
@@ -365,7 +392,7 @@ remove_place(const char *name)
 static void
 up_step(struct job *j, int status)
 {
-	const uint32_t ms = agent_ms(j->s, j->name);
+	const uint32_t ms = agent_ms(j->name);
 	const char *e;
 
 	switch (j->step) {
@@ -550,15 +577,15 @@ void
 jobs_autostart(struct startd *s)
 {
 	const int fd = open(AUTOSTARTED, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	const int copy = fd >= 0 ? openat(s->vm_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
+	const int dir = fd >= 0 ? vm_dir() : -1;
+	DIR *d = dir >= 0 ? fdopendir(dir) : NULL;
 	const struct dirent *f;
 	struct vmconf c;
 	struct vmconf_error e;
 
 	while (d && (f = readdir(d)) != NULL)
 		if (name_ok(f->d_name) && !is_dom0(f->d_name) &&
-		    vmconf_load(s->vm_dir, f->d_name, &c, &e) && c.autostart)
+		    vmconf_load(dir, f->d_name, &c, &e) && c.autostart)
 			job_add(s, JOB_START, f->d_name, NULL, -1, false, 0, NULL);
 	if (d)
 		closedir(d);

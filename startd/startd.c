@@ -190,8 +190,13 @@ on_accept(struct loop *l, int sock, short revents, void *arg)
 
 	(void)revents;
 	if (!c) {
-		if (fd >= 0)
+		if (fd >= 0) {
+			log_limited(&s->crowd, "one more connection was closed");
 			close(fd);
+		} else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+			log_limited(&s->crowd, "nobody is let in: %s", strerror(errno));
+			loop_rest(l, sock);
+		}
 		return;
 	}
 	*c = (struct client){.s = s, .fd = fd, .policy = -1, .in = {.max = START_REQUEST_MAX}};
@@ -237,10 +242,9 @@ main(int argc, char **argv)
 	s.people = people_gid();
 	s.loop = loop_new();
 	s.state_dir = open(RUN_STATE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	s.vm_dir = open(ETC_VM, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	s.sock = sock_listen(START_SOCK, 0666);
-	if (s.state_dir < 0 || s.vm_dir < 0 || s.sock < 0)
-		die("%s", s.state_dir < 0 ? RUN_STATE : s.vm_dir < 0 ? ETC_VM : START_SOCK);
+	if (s.state_dir < 0 || s.sock < 0)
+		die("%s", s.state_dir < 0 ? RUN_STATE : START_SOCK);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		die("no_new_privs");
 	if (!loop_signals(s.loop, sigs, 2, on_signal, &s) ||

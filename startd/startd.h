@@ -57,7 +57,7 @@ struct job {
 
 struct startd {
 	struct loop *loop;
-	int sock, state_dir, vm_dir;
+	int sock, state_dir;
 	gid_t people;
 	struct client *clients;
 	size_t nclients;

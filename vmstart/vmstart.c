@@ -31,6 +31,7 @@
 #define GRACE_S 10	 /* what startd may take longer than the agent's time limit */
 #define CONSOLE_AGAIN_MS 1000
 #define DOWN_MS 8000
+#define STATE_AGAIN_MS 1000
 
 struct keeper {
 	struct vmconf conf;
@@ -40,8 +41,8 @@ struct keeper {
 	int state_dir, ready_fd, ask; /* ask: the connection to startd */
 	int console, life;	      /* a pidfd, and the pipe whose end tells it to go */
 	struct buf answer;
-	uint32_t kill_timer, agent_timer;
-	bool asked_down, no_agent;
+	uint32_t kill_timer, agent_timer, state_timer;
+	bool asked_down, no_agent, unwritten; /* unwritten: the state, and the log says so */
 };
 
 static void ask_up(struct loop *l, int fd, short revents, void *arg);
@@ -54,13 +55,32 @@ fail(const struct keeper *k, const char *what)
 	exit(END_FAILURE);
 }
 
+/* Others go by what stands there: what cannot be written now is written later. */
+static void
+write_state(struct loop *l, int fd, short revents, void *arg)
+{
+	struct keeper *k = arg;
+
+	(void)fd;
+	(void)revents;
+	k->state_timer = 0;
+	if (state_write(k->state_dir, &k->state)) {
+		k->unwritten = false;
+		return;
+	}
+	if (!k->unwritten)
+		logit("state %s not written: %s; trying again", k->state.state, strerror(errno));
+	k->unwritten = true;
+	k->state_timer = loop_after(l, STATE_AGAIN_MS, write_state, k);
+}
+
 static void
 set_state(struct keeper *k, const char *word)
 {
 	snprintf(k->state.state, sizeof k->state.state, "%s", word);
 	k->state.pid = getpid();
-	if (!state_write(k->state_dir, &k->state))
-		logit("state %s not written: %s", word, strerror(errno));
+	loop_cancel(k->loop, k->state_timer);
+	write_state(k->loop, -1, 0, k);
 }
 
 /* The console. */
@@ -314,8 +334,20 @@ build(struct keeper *k)
 	snprintf(k->state.uuid, sizeof k->state.uuid, "%s", k->conf.uuid);
 	k->state.init_pid = k->state.init_born = 0;
 	e = domain_prepare(&k->dom);
-	if (!e) {
+	if (!e)
 		e = domain_build(&k->dom);
+	if (!e) {
+		snprintf(k->state.state, sizeof k->state.state, "Transient");
+		k->state.pid = getpid();
+		if (!state_write(k->state_dir, &k->state)) {
+			struct pollfd p = {.fd = k->dom.end_fd, .events = POLLIN};
+			const int err = errno;
+
+			e = "no state can be written";
+			domain_destroy(&k->dom);
+			(void)poll(&p, 1, DOWN_MS);
+			errno = err;
+		}
 	}
 	if (e) {
 		const int err = errno;
@@ -326,7 +358,6 @@ build(struct keeper *k)
 		clean_up(k, END_FAILURE, why);
 		exit(END_FAILURE);
 	}
-	set_state(k, "Transient");
 	logit("session %s, domain %u", k->state.session, k->state.domid);
 }
 

@@ -225,6 +225,43 @@ signals(void **state)
 	loop_free(NULL);
 }
 
+static void
+unseen(struct loop *l, int fd, short revents, void *arg)
+{
+	assert_int_equal(*(int *)arg, 0);
+}
+
+static void
+stop_then(struct loop *l, int fd, short revents, void *arg)
+{
+	++*(int *)arg;
+	loop_stop(l, 0);
+}
+
+/* A listener that rests is told of after a moment, and not before. */
+static void
+rest(void **state)
+{
+	struct loop *l = loop_new();
+	int p[2], seen = 0;
+
+	assert_int_equal(pipe(p), 0);
+	assert_int_equal(write(p[1], "x", 1), 1);
+	assert_true(loop_add(l, p[0], POLLIN, stop_then, &seen));
+	loop_rest(l, p[0]);
+	loop_after(l, LOOP_REST_MS - 1, unseen, &seen);
+	assert_int_equal(loop_run(l), 0);
+	assert_int_equal(seen, 1);
+	loop_rest(l, p[0]);
+	loop_del(l, p[0]); /* and one that is not watched any more stays so */
+	loop_after(l, LOOP_REST_MS + 1, stop_then, &seen);
+	assert_int_equal(loop_run(l), 0);
+	assert_int_equal(seen, 2);
+	loop_free(l);
+	close(p[0]);
+	close(p[1]);
+}
+
 int
 main(void)
 {
@@ -235,6 +272,7 @@ main(void)
 	    cmocka_unit_test(event_switched_off_is_not_told),
 	    cmocka_unit_test(many_descriptors),
 	    cmocka_unit_test(signals),
+	    cmocka_unit_test(rest),
 	};
 
 	return cmocka_run_group_tests_name("loop", tests, NULL, NULL);

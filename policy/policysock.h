@@ -7,7 +7,9 @@
  *   just_evaluate]. From a qrexecd's uid the source must be its own qube; from a person (root,
  * qubes) any. Answer: as upstream, plus on allow these lines, which stock readers skip:
  *     ticket=HEX32   target_state=Running|Halted|...   (of the destination)
+ *     target_domid=N (if it runs)
  *     audit=FILE:LINE
+ *   target= is the destination's plain name, however the policy or the caller has written it.
  *   and on deny, only to a person and not with just_evaluate:  reason=...
  *   A decision that needs the user answers when the user has; end of file alone: try no other way,
  * refused.
@@ -16,7 +18,7 @@
  *   use=call: from the uid of the target's qrexecd or, for target dom0, from root; once.
  *   use=start: from root (startd), once, only for a ticket with autostart; prolongs the ticket to
  *     TICKET_START_S and binds it to the target's next session.
- *   Answer: result=ok, source, source_domid, source_session, target, service (SERVICE+ARG),
+ *   Answer: result=ok, source, source_qid, source_domid, source_session, target, service (SERVICE+ARG),
  *     user (DEFAULT: the target's default user), requested_target, policy_source (may be empty),
  *     disposable=yes|no; or result=refused, reason. Whoever redeems takes everything from this
  * answer.

@@ -362,11 +362,10 @@ on_chand(struct helper *h, const char *why)
 {
 	struct qd *q = h->q;
 	char reason[LOG_ESC_MAX];
-	struct kv kv;
 	int fd;
 
 	if (why == NULL)
-		why = helper_result(h, &kv, reason, sizeof(reason));
+		why = helper_result(h, &q->kv, reason, sizeof(reason));
 	if (why == NULL && h->passed < 0)
 		why = "no channel in the answer";
 	if (why != NULL) {

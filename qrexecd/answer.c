@@ -28,6 +28,7 @@ parse_allow(struct answer *a, const struct kv *kv)
 {
 	const char *user = kv_get(kv, "user"), *target = kv_get(kv, "target");
 	const char *state = kv_get(kv, "target_state"), *ticket = kv_get(kv, "ticket");
+	const char *domid = kv_get(kv, "target_domid");
 
 	if (user == NULL || target == NULL || kv_get(kv, "requested_target") == NULL ||
 	    !yes_no(kv_get(kv, "autostart"), &a->autostart))
@@ -41,33 +42,34 @@ parse_allow(struct answer *a, const struct kv *kv)
 		return "a value is too long";
 	if (ticket != NULL && hexid_ok(ticket))
 		copy(a->ticket, sizeof(a->ticket), ticket);
+	if (domid != NULL && !parse_u32(domid, UINT32_MAX, &a->target_domid))
+		return "target_domid is no number";
 	a->running = state == NULL || strcmp(state, "Running") == 0;
 	a->allow = true;
 	return NULL;
 }
 
 const char *
-answer_parse(struct answer *a, const void *untrusted, size_t n)
+answer_parse(struct answer *a, struct kv *kv, const void *untrusted, size_t n)
 {
 	static const char *const only_allow[] = {"user", "target", "requested_target", "autostart"};
 	const char *why, *result;
-	struct kv kv;
 
 	memset(a, 0, offsetof(struct answer, service) + 1);
 	if (n > POLICY_ANSWER_MAX)
 		return "longer than 4095 bytes";
-	why = kv_parse(&kv, untrusted, n);
+	why = kv_parse(kv, untrusted, n);
 	if (why != NULL)
 		return why;
-	result = kv_get(&kv, "result");
+	result = kv_get(kv, "result");
 	if (result == NULL)
 		return "no result";
 	if (strcmp(result, "allow") == 0)
-		return parse_allow(a, &kv);
+		return parse_allow(a, kv);
 	if (strcmp(result, "deny") != 0)
 		return "an unknown result";
 	for (size_t i = 0; i < sizeof(only_allow) / sizeof(only_allow[0]); i++)
-		if (kv_get(&kv, only_allow[i]) != NULL)
+		if (kv_get(kv, only_allow[i]) != NULL)
 			return "a deny that has more to say";
 	return NULL;
 }

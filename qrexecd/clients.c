@@ -25,12 +25,12 @@ struct client {
 static void
 client_free(struct client *c)
 {
-	char junk[4096];
+	char junk[512];
 
 	loop_cancel(c->q->loop, c->timer);
 	loop_del(c->q->loop, c->fd);
 	/* bytes left unread would reset the connection under what we have answered */
-	for (int i = 0; i < 16 && read(c->fd, junk, sizeof(junk)) > 0; i++)
+	for (int i = 0; i < 128 && read(c->fd, junk, sizeof(junk)) > 0; i++)
 		;
 	close(c->fd);
 	*c->at = c->next;

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ids.h"
@@ -60,17 +59,13 @@ on_late(struct loop *l, int fd, short revents, void *arg)
 	peer_refuse(p, "no time left for the request");
 }
 
-/* q/NAME belongs to NAME's qrexecd: nobody else speaks for it. */
+/* Is the peer the qrexecd of the ticket's source? */
 static bool
-speaks_for(const struct peer *p, const char *source)
+speaks_for(const struct peer *p, const char *source_qid)
 {
-	char path[sizeof(RUN_Q) + NAME_LEN_MAX + 2];
-	struct stat st;
+	uint32_t qid;
 
-	if (!name_ok(source))
-		return false;
-	snprintf(path, sizeof(path), RUN_Q "/%s", source);
-	return stat(path, &st) == 0 && st.st_uid == p->uid;
+	return parse_u32(source_qid, UINT32_MAX, &qid) && uid_qid(p->uid, PROG_QREXECD) == qid;
 }
 
 /* Everything comes from policyd's answer. NULL and the port, or why not. */
@@ -78,7 +73,8 @@ static const char *
 start_call(const struct peer *p, const struct kv *kv, uint32_t *port)
 {
 	struct qd *q = p->q;
-	const char *source = kv_get(kv, "source"), *domid = kv_get(kv, "source_domid");
+	const char *source = kv_get(kv, "source"), *qid = kv_get(kv, "source_qid");
+	const char *domid = kv_get(kv, "source_domid");
 	const char *target = kv_get(kv, "target"), *service = kv_get(kv, "service");
 	const char *user = kv_get(kv, "user"), *as = kv_get(kv, "policy_source");
 	const char *disposable = kv_get(kv, "disposable"), *why;
@@ -86,11 +82,11 @@ start_call(const struct peer *p, const struct kv *kv, uint32_t *port)
 	uint32_t from;
 	size_t n;
 
-	if (source == NULL || domid == NULL || target == NULL || service == NULL || user == NULL ||
-	    service[0] == '\0' || strchr(user, ':') != NULL ||
+	if (source == NULL || qid == NULL || domid == NULL || target == NULL || service == NULL ||
+	    user == NULL || service[0] == '\0' || strchr(user, ':') != NULL ||
 	    !parse_u32(domid, UINT32_MAX, &from) || from == 0)
 		return "policyd's answer lacks something";
-	if (!speaks_for(p, source))
+	if (!speaks_for(p, qid))
 		return "the ticket belongs to another qube";
 	if (strcmp(target, q->name) != 0)
 		return "the ticket is for another target";
@@ -118,13 +114,12 @@ on_redeemed(struct helper *h, const char *why)
 {
 	struct peer *p = h->arg;
 	char reason[LOG_ESC_MAX], m[96];
-	struct kv kv;
 	uint32_t port = 0;
 
 	if (why == NULL)
-		why = helper_result(h, &kv, reason, sizeof(reason));
+		why = helper_result(h, &p->q->kv, reason, sizeof(reason));
 	if (why == NULL)
-		why = start_call(p, &kv, &port);
+		why = start_call(p, &p->q->kv, &port);
 	if (why != NULL) {
 		peer_refuse(p, why);
 		return;
@@ -140,12 +135,12 @@ redeem(struct peer *p)
 {
 	const char *why, *ticket;
 	char request[96];
-	struct kv kv;
+	struct kv *kv = &p->q->kv;
 
-	why = kv_parse(&kv, buf_bytes(&p->in), p->in.len);
+	why = kv_parse(kv, buf_bytes(&p->in), p->in.len);
 	if (why != NULL)
 		return why;
-	ticket = kv_get(&kv, "ticket");
+	ticket = kv_get(kv, "ticket");
 	if (ticket == NULL || !hexid_ok(ticket))
 		return "no ticket";
 	snprintf(request, sizeof(request), "redeem=%s\nuse=call\n\n", ticket);

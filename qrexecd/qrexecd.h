@@ -76,12 +76,13 @@ const char *trigger_parse(struct trigger *t, uint32_t type, const uint8_t *untru
 /* --- answer.c: spec/qrexec 6, the answer of policyd or of a policy program --- */
 struct answer {
 	bool allow, autostart, running;
+	uint32_t target_domid; /* 0: not said */
 	char user[64], target[TARGET_LEN], target_uuid[TARGET_LEN], requested_target[TARGET_LEN];
 	char policy_source[TARGET_LEN], ticket[HEXID_LEN + 1];
 	char service[CONTROL_BODY_MAX]; /* empty: as requested */
 };
-const char *answer_parse(
-    struct answer *a, const void *untrusted, size_t n); /* NULL, or what is wrong */
+/* NULL, or what is wrong; kv: where it is taken apart. */
+const char *answer_parse(struct answer *a, struct kv *kv, const void *untrusted, size_t n);
 /* "USER:QUBESRPC SERVICE+ARG SOURCE" into out; the length with its NUL, 0 if it is too long. */
 size_t route_command(
     char *out, size_t size, const char *user, const char *service, const char *source);
@@ -209,6 +210,7 @@ struct qd {
 	struct peer *peers;
 	struct route_set routes;
 	struct ports ports;
+	struct kv kv; /* of the answer being looked at: too large for a small stack */
 };
 
 /* --- setup.c --- */

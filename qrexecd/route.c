@@ -22,8 +22,9 @@ struct route {
 	bool place;	/* it holds one of the set-ups' */
 	bool connected; /* SERVICE_CONNECT has been sent */
 	bool dom0, autostart, started;
-	uint32_t domid, port; /* where the agent is to serve */
-	uint32_t taken;	      /* a port of ours to be given back */
+	uint32_t domid, port;  /* where the agent is to serve */
+	uint32_t target_domid; /* as policyd knows it, or 0 */
+	uint32_t taken;	       /* a port of ours to be given back */
 	struct helper *h;
 	char dest[NAME_LEN_MAX + 1], ticket[HEXID_LEN + 1];
 	/* as in the trigger */
@@ -151,18 +152,20 @@ static const char *
 peer_answer(struct route *r, char *why, size_t size)
 {
 	const char *bad, *domid, *port;
-	struct kv kv;
+	struct kv *kv = &r->q->kv;
 	uint32_t given;
 
-	bad = helper_result(r->h, &kv, why, size);
+	bad = helper_result(r->h, kv, why, size);
 	if (bad != NULL)
 		return bad;
-	domid = kv_get(&kv, "domid");
-	port = kv_get(&kv, "port");
+	domid = kv_get(kv, "domid");
+	port = kv_get(kv, "port");
 	if (domid == NULL || port == NULL || !parse_u32(domid, UINT32_MAX, &given) ||
 	    !parse_u32(port, UINT32_MAX, &r->port) || !ports_valid(r->port) ||
 	    (given == 0) != r->dom0 || (r->dom0 && r->port != r->taken))
 		return "malformed answer: domid or port";
+	if (r->target_domid != 0 && given != r->target_domid)
+		return "it names another domain than its own";
 	r->domid = given;
 	return NULL;
 }
@@ -216,10 +219,9 @@ on_start(struct helper *h, const char *why)
 {
 	struct route *r = h->arg;
 	char reason[LOG_ESC_MAX];
-	struct kv kv;
 
 	if (why == NULL)
-		why = helper_result(h, &kv, reason, sizeof(reason));
+		why = helper_result(h, &r->q->kv, reason, sizeof(reason));
 	if (why != NULL)
 		route_refuse(r, "startd", why);
 	else
@@ -253,6 +255,7 @@ heed(struct route *r, const struct answer *a)
 	snprintf(r->dest, sizeof(r->dest), "%.*s", NAME_LEN_MAX, r->dom0 ? "dom0" : a->target);
 	memcpy(r->ticket, a->ticket, sizeof(r->ticket));
 	r->autostart = a->autostart;
+	r->target_domid = a->target_domid;
 	if (!r->dom0 && !a->running && !a->autostart)
 		return "the target does not run, and the policy says autostart=no";
 	if (r->dom0)
@@ -267,7 +270,7 @@ on_policy(struct helper *h, const char *why)
 	struct answer a;
 
 	if (why == NULL)
-		why = answer_parse(&a, buf_bytes(&h->in), h->in.len);
+		why = answer_parse(&a, &r->q->kv, buf_bytes(&h->in), h->in.len);
 	if (why == NULL)
 		why = heed(r, &a);
 	if (why != NULL)

@@ -119,11 +119,12 @@ run_call(const struct runner *r, const struct trigger *t)
 {
 	struct buf b = {.max = POLICY_ANSWER_MAX + 1};
 	struct answer a = {0};
+	struct kv kv;
 	const char *why;
 
 	why = r->program != NULL ? ask_program(r, t, &b) : ask_policyd(r, t, &b);
 	if (why == NULL)
-		why = answer_parse(&a, buf_bytes(&b), b.len);
+		why = answer_parse(&a, &kv, buf_bytes(&b), b.len);
 	if (why == NULL && !a.allow)
 		why = "denied";
 	if (why == NULL && strncmp(a.target, "@dispvm", 7) == 0)

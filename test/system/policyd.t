@@ -217,14 +217,15 @@ def refused(t, who, use="call"):
 def answers():
     a = ask("work", "vault", "t.Allow+x")
     assert re.fullmatch(b"user=DEFAULT\nresult=allow\ntarget=vault\ntarget_uuid=uuid:[0-9a-f-]{36}\nautostart=True\n"
-                        b"requested_target=vault\nticket=[0-9a-f]{32}\ntarget_state=Running\n"
+                        b"requested_target=vault\nticket=[0-9a-f]{32}\ntarget_state=Running\ntarget_domid=[0-9]+\n"
                         b"audit=/etc/qubes/policy.d/30-user.policy:1", a), a
     eq(ask("work", "vault", "t.None"), b"result=deny")
     eq(raw(request("work", "vault", "t.None")), b"result=deny\nreason=no rule matches")
     eq(kv(ask("work", "nosuch", "t.Ask", just_evaluate="yes")), {"result": "deny"})
     d = kv(ask("work", "dom0", "t.Dom0"))
     eq((d["target"], "target_uuid" in d, d["target_state"]), ("dom0", False, "Running"))
-    eq(kv(ask("work", "late", "t.Late"))["target_state"], "Halted")
+    d = kv(ask("work", "late", "t.Late"))
+    eq((d["target_state"], "target_domid" in d), ("Halted", False))
     eq(ask("work", "late", "t.Never"), b"result=deny")
     eq(kv(ask("work", "@dispvm", "t.Disp"))["target"], "@dispvm:dvm")
     eq(kv(ask("work", "vault", "t.User"))["user"], "joe")
@@ -318,6 +319,7 @@ def ticket_call():
     for who in ["work", "mail", "root"]:
         refused(t, who)
     a = redeem(t, "vault")
+    eq(a.pop("source_qid"), str(QID["work"]))
     eq(a, {"result": "ok", "source": "work", "source_domid": "41", "source_session": session("work"),
            "target": "vault", "service": "t.Allow+a", "user": "DEFAULT", "requested_target": "vault",
            "policy_source": "", "disposable": "no"})

@@ -212,6 +212,37 @@ ok(codes.count(b"0") == 100, "a burst of 100 is within the rate", codes.count(b"
 fds = "/proc/%d/fd" % daemon_pid("work")
 ok(until(lambda: len(os.listdir(fds)) < 16), "no descriptor stays", os.listdir(fds))
 
+# A target written as uuid:, by the caller and by the policy.
+uuid = "uuid:" + state("vault")["uuid"]
+r = qvm("work", "qrexec-client-vm %s t.Echo" % uuid, data=b"by uuid")
+ok(r.stdout == b"by uuid" and r.returncode == 0, "a call to uuid:...", r)
+with open("/etc/qubes/policy.d/20-uuid.policy", "w") as f:
+    f.write("t.Echo +uuid work @default allow target=%s\n" % uuid)
+r = qvm("work", "qrexec-client-vm @default t.Echo+uuid", data=b"policy")
+ok(r.stdout == b"policy" and r.returncode == 0, "an allow with target=uuid:...", r)
+
+# A target's qrexecd that was taken over and names another qube's domain.
+os.rename(Q + "vault/peer", Q + "vault/.real")
+pid = os.fork()
+if pid == 0:
+    s = socket.socket(socket.AF_UNIX)
+    s.bind(Q + "vault/peer")
+    os.chmod(Q + "vault/peer", 0o666)
+    s.listen(4)
+    c = s.accept()[0]
+    c.recv(200)
+    c.sendall(b"result=ok\ndomid=%s\nport=513\n\n" % state("other")["domid"].encode())
+    c.recv(1)
+    os._exit(0)
+until(lambda: os.path.exists(Q + "vault/peer"))
+r = qvm("work", echo, data=b"x")
+ok(r.returncode == 126 and r.stdout == b"", "a target that names another's domain is refused", r)
+ok(until(lambda: "it names another domain than its own" in log("work")), "with a line", log("work")[-300:])
+os.waitpid(pid, 0)
+os.rename(Q + "vault/.real", Q + "vault/peer")
+r = qvm("work", echo, data=b"again")
+ok(r.stdout == b"again", "the real one is heard again", r)
+
 # Another session of the target: the ticket dies with the old one.
 t = decide("work", "vault", "t.Echo", W)
 subprocess.run(["qvm-kill", "vault"], timeout=30)

@@ -125,26 +125,29 @@ static const char *
 answer(struct answer *a, const char *head, const char *tail)
 {
 	char text[6000];
+	struct kv kv;
 
 	snprintf(text, sizeof(text), "%s%s", head, tail);
-	return answer_parse(a, text, strlen(text));
+	return answer_parse(a, &kv, text, strlen(text));
 }
 
 static void
 answers(void **state)
 {
 	static const char *const bad[] = {"user=u\n", "ticket=1\nticket=2\n", "junk\n",
-	    "result=deny\n",
+	    "result=deny\n", "target_domid=x\n",
 	    "policy_source="
 	    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"};
 	struct answer a;
+	struct kv kv;
 
 	assert_null(answer(&a, allow, "stock=readers skip it\ntarget_state=Halted"));
 	assert_true(a.allow && a.autostart && !a.running);
 	assert_string_equal(a.target, "vault");
 	assert_string_equal(a.ticket, "");
-	assert_null(
-	    answer(&a, allow, "ticket=00000000000000000000000000000001\ntarget_state=Running\n"));
+	assert_null(answer(&a, allow,
+	    "ticket=00000000000000000000000000000001\ntarget_state=Running\ntarget_domid=7\n"));
+	assert_int_equal(a.target_domid, 7);
 	assert_true(a.running);
 	assert_string_equal(a.ticket, "00000000000000000000000000000001");
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -154,7 +157,7 @@ answers(void **state)
 	assert_non_null(answer(&a, "result=deny\nautostart=True", ""));
 	assert_non_null(answer(&a, "result=yes", ""));
 	assert_non_null(answer(&a, "", ""));
-	assert_non_null(answer_parse(&a, "result=deny\0", 12));
+	assert_non_null(answer_parse(&a, &kv, "result=deny\0", 12));
 	for (const char *line = allow; *line != '\0'; line = strchr(line, '\n') + 1) {
 		char less[200] = "";
 

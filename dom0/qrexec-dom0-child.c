@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "buf.h"
@@ -170,6 +171,23 @@ log_failure(const struct dom0_call *c, const char *why)
 	logit("service %s: %s", log_escs(esc, sizeof(esc), c->cmd.name), why);
 }
 
+/*
+ * A caller that leaves early does not end the service, whose input has ended now and whose output
+ * fails. But it counts as one of the qube's calls for as long as it runs.
+ */
+static _Noreturn void
+leave(int peer, const struct relay *r)
+{
+	const int fds[] = {peer, r->in, r->out, r->err};
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	while (r->child > 0 && waitpid(r->child, NULL, 0) < 0 && errno == EINTR)
+		;
+	_exit(0);
+}
+
 _Noreturn void
 dom0_child(int peer, uint32_t who_qid)
 {
@@ -209,8 +227,12 @@ dom0_child(int peer, uint32_t who_qid)
 	r.v = chan_open(VCHAN_CLIENT, st.domid, rq.port, DOM0_WAIT_MS, &r.control, &why);
 	if (r.v == NULL) {
 		log_failure(&c, why);
-		_exit(1);
+		leave(peer, &r);
 	}
 	enter_sandbox(who_qid);
-	_exit(code != 0 ? relay_refuse(r.v, true, code) : relay_run(&r));
+	if (code != 0)
+		relay_refuse(r.v, true, code);
+	else
+		relay_run(&r);
+	leave(peer, &r);
 }

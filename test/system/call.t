@@ -14,6 +14,7 @@ t.Never * work late allow autostart=no
 t.Dom0 * work dom0 allow
 t.Dom0 * vault dom0 deny
 t.Tcp * work dom0 allow
+t.Stay * work dom0 allow
 t.User +root work vault allow user=root
 t.User * work vault allow
 P
@@ -59,6 +60,22 @@ is "$(q work 'echo hi | qrexec-client-vm dom0 t.Dom0')" 'hi from work as root' '
 echo 'broken' >/etc/qubes/rpc-config/t.Dom0
 is "$(rc q work 'echo hi | qrexec-client-vm dom0 t.Dom0')" 125 'a broken rpc-config: 125'
 rm /etc/qubes/rpc-config/t.Dom0
+
+# A service that does not end with its caller.
+cat >/etc/qubes-rpc/t.Stay <<'S'
+#!/bin/sh
+echo started
+exec sleep 1000
+S
+chmod +x /etc/qubes-rpc/t.Stay
+q work 'cd /tmp; mkfifo stay; for n in $(seq 32); do
+	qrexec-client-vm dom0 t.Stay </dev/null >stay & read -r x <stay; kill -9 $!; wait
+done' 2>/dev/null
+is "$(rc q work 'qrexec-client-vm dom0 t.Dom0')" 126 'services whose callers have left count among the 32'
+pkill -u qubes-svc -x sleep
+again() { [ "$(rc q work 'echo hi | qrexec-client-vm dom0 t.Dom0')" = 9 ]; }
+until_true again
+ok $? 'until they have ended'
 
 is "$(rc q work 'qrexec-client-vm late t.Never')" 126 'autostart=no: refused while halted'
 q work 'qrexec-client-vm late t.Start' >/dev/null 2>&1

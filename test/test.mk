@@ -77,10 +77,7 @@ check-unit: $(UNIT:%=$(TESTBIN)/%)
 
 fuzz-build: $(FUZZ:%=$(O)/fuzz/%)
 fuzz: fuzz-build
-	@for f in $(FUZZ); do mkdir -p $(O)/corpus/$$f; echo "== $$f"; \
-		$(O)/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -timeout=10 -rss_limit_mb=2048 \
-		-artifact_prefix=$(O)/fuzz/$$f- $(O)/corpus/$$f $$(ls -d test/fuzz/seed/$$f 2>/dev/null) 2>$(O)/fuzz/$$f.log || { tail -40 $(O)/fuzz/$$f.log; exit 1; }; \
-		grep -E 'number_of_executed_units|Done' $(O)/fuzz/$$f.log | head -2; done
+	@O=$(O) test/fuzz/run $(FUZZ_SECONDS) $(FUZZ)
 
 .PHONY: check-unit fuzz fuzz-build
 

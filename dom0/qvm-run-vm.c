@@ -77,7 +77,10 @@ run_start(const char *vm)
 
 	int s = sock_connect_wait(START_SOCK, 10000);
 	if (s < 0)
-		return say(vm, "it does not run, and startd is not there", EXIT_NOT_STARTED);
+		return say(vm,
+		    errno == EACCES ? "only root and members of group qubes may"
+				    : "it does not run, and startd is not there (cubicle-up)",
+		    EXIT_NOT_STARTED);
 	const char *why = "startd does not answer";
 	if (send(s, request, (size_t)n, MSG_NOSIGNAL) == n)
 		why = read_answer(s, vm, text, sizeof(text) - 1, &len);

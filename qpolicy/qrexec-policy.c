@@ -72,7 +72,10 @@ tool_errors(const struct policy *p, FILE *f)
 	const struct policy_error *e;
 
 	for (size_t i = 0; (e = policy_error(p, i)) != NULL; i++)
-		fprintf(f, "%s:%u:%u: error: %s\n", e->file, e->line, e->col, e->text);
+		if (e->line == 0)
+			fprintf(f, "%s: error: %s\n", e->file, e->text);
+		else
+			fprintf(f, "%s:%u:%u: error: %s\n", e->file, e->line, e->col, e->text);
 	return !policy_ok(p);
 }
 

@@ -15,7 +15,9 @@ static bool
 kill_one(struct qube *q)
 {
 	if (is_dom0(q->conf.name) || !qube_runs(q)) {
-		fprintf(stderr, "%s: not running\n", q->conf.name);
+		fprintf(stderr,
+		    is_dom0(q->conf.name) ? "%s: cannot be killed\n" : "%s: not running\n",
+		    q->conf.name);
 		return false;
 	}
 	return qvm_ask(q->conf.name, "op=kill\n", KILL_MS);

@@ -27,7 +27,7 @@ shutdown_one(struct qube *q)
 	char lines[96];
 
 	if (is_dom0(q->conf.name)) {
-		fprintf(stderr, "dom0: is not shut down\n");
+		fprintf(stderr, "dom0: cannot be shut down\n");
 		return false;
 	}
 	if (!qube_runs(q))

@@ -17,9 +17,11 @@ static bool
 start(struct qube *q)
 {
 	if (is_dom0(q->conf.name)) {
-		fprintf(stderr, "dom0: is not started\n");
+		fprintf(stderr, "dom0: always runs\n");
 		return false;
 	}
+	if (!q->known)
+		return false; /* why has been said */
 	if (strcmp(q->state, "Running") == 0 || strcmp(q->state, "Paused") == 0) {
 		if (!skip)
 			fprintf(stderr, "%s: already running\n", q->conf.name);

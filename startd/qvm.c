@@ -31,7 +31,7 @@ fill(struct qube *q, const char *name, int etc, int run)
 	memset(q, 0, sizeof *q);
 	q->known = vmconf_load(etc, name, &q->conf, &e);
 	if (!q->known)
-		fprintf(stderr, "%s:%u: %s\n", e.file, e.line, e.text);
+		fprintf(stderr, ETC_VM "/%s:%u: %s\n", e.file, e.line, e.text);
 	snprintf(q->conf.name, sizeof q->conf.name, "%s", name);
 	if (run >= 0 && state_read(run, name, &q->st))
 		snprintf(q->state, sizeof q->state, "%s", q->st.state);
@@ -58,6 +58,10 @@ qubes_all(size_t *n)
 	struct qube *q = malloc(sizeof *q);
 	size_t cap = 1;
 
+	if (run < 0 && errno == EACCES) {
+		fprintf(stderr, RUN_DIR ": only root and members of group qubes may\n");
+		exit(1);
+	}
 	if (etc < 0 || !d || !q) {
 		fprintf(stderr, "%s: %s\n", ETC_VM, strerror(errno));
 		exit(1);
@@ -111,7 +115,9 @@ qvm_ask(const char *name, const char *lines, int ms)
 	const char *bad = "no memory", *reason;
 
 	if (kv && buf_printf(&req, "%sname=%s\n\n", lines, name))
-		bad = kv_call(START_SOCK, buf_bytes(&req), req.len, ms, kv, NULL);
+		bad = access(RUN_STATE, F_OK) < 0
+			  ? "is not up (cubicle-up)"
+			  : kv_call(START_SOCK, buf_bytes(&req), req.len, ms, kv, NULL);
 	buf_free(&req);
 	if (bad) {
 		fprintf(stderr, "%s: startd: %s\n", name, bad);

@@ -224,8 +224,8 @@ may_start(struct job *j)
 
 	if (!load_conf(j->name, &c, &e)) {
 		if (e.line > 0)
-			snprintf(j->reason, sizeof j->reason, "%.120s:%u: %.120s", e.file, e.line,
-			    e.text);
+			snprintf(j->reason, sizeof j->reason, ETC_VM "/%.64s:%u: %.120s", e.file,
+			    e.line, e.text);
 		else
 			snprintf(j->reason, sizeof j->reason, "%.120s%s%.120s", e.file,
 			    e.file[0] != '\0' ? ": " : "", e.text);

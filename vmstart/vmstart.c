@@ -297,7 +297,7 @@ load(struct keeper *k, const char *name)
 	if (etc < 0)
 		fail(k, ETC_VM);
 	if (!vmconf_load(etc, name, &k->conf, &e)) {
-		logit("cannot start: %s:%u: %s", e.file, e.line, e.text);
+		logit("cannot start: " ETC_VM "/%s:%u: %s", e.file, e.line, e.text);
 		exit(END_FAILURE);
 	}
 	close(etc);

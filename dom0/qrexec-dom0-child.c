@@ -53,7 +53,7 @@ refused(int peer, const char *reason)
 	snprintf(line, sizeof(line), "result=refused\nreason=%s\n\n", reason);
 	logit("call refused: %s", reason);
 	answer(peer, line);
-	_exit(1);
+	_exit(DOM0_REFUSED);
 }
 
 static const char *

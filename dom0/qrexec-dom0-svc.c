@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include "qrexec-dom0.h"
 #include "qrexecd/qrexec.h"
 #include "sandbox.h"
+#include "sock.h"
 
 #define SVC_USER "qubes-svc"
 #define SVC_NOFILE 1024
@@ -106,6 +108,9 @@ become(const struct dom0_call *d)
 	confine(d);
 	if (!d->who.drop)
 		return;
+	/* All of them have one uid: the call of one qube must not reach into another's. */
+	if (d->managed && d->svc.conf.force_user[0] == '\0')
+		sandbox_scope();
 	drop_to(d->who.uid, d->who.gid, d->who.groups, d->who.ngroups);
 	setenv("USER", d->who.name, 1);
 	setenv("LOGNAME", d->who.name, 1);
@@ -166,7 +171,29 @@ dom0_exec(struct dom0_call *d)
 static int
 run_service(void *arg)
 {
-	return dom0_exec(arg);
+	struct dom0_call *d = arg;
+
+	if (d->managed && dup2(d->err, STDERR_FILENO) < 0)
+		return EXIT_QREXEC;
+	return dom0_exec(d);
+}
+
+/* Its standard error may hold what a qube chose: the relay writes it to the log, escaped and
+ * bounded. */
+static bool
+start_program(struct dom0_call *d, struct relay *r)
+{
+	int err[2] = {-1, -1};
+
+	if (d->managed && (pipe2(err, O_CLOEXEC) < 0 || !fd_nonblock(err[0], true)))
+		return false;
+	d->err = err[1];
+	r->err = err[0];
+	r->log_err = d->managed ? d->cmd.name : NULL;
+	r->child = call_spawn(r, run_service, d);
+	if (err[1] >= 0)
+		close(err[1]);
+	return r->child >= 0;
 }
 
 int
@@ -174,9 +201,8 @@ dom0_start(struct dom0_call *d, struct relay *r, const char **why)
 {
 	r->err = -1;
 	if (d->svc.kind == SVC_PROGRAM) {
-		r->child = call_spawn(r, run_service, d);
 		*why = "cannot start a process";
-		return r->child < 0 ? EXIT_QREXEC : 0;
+		return start_program(d, r) ? 0 : EXIT_QREXEC;
 	}
 	r->in = r->out = svc_connect(&d->cmd, &d->svc, why);
 	if (r->in < 0)

@@ -25,10 +25,14 @@
 
 #define CALLS_MAX 512 /* running, of all qubes */
 #define CALLS_QUBE 32 /* of one */
+#define BAD_MAX 64    /* requests of one that were refused, ... */
+#define BAD_MS                                                                                     \
+	10000 /* ... in this time: then it waits, or it would cost a process and a line each */
 #define LISTEN_PATH RUN_Q "/dom0/" PEER_SOCK
 
 struct qube_calls {
-	uint16_t running;
+	uint16_t running, bad;
+	uint64_t since; /* the first of bad */
 	struct log_limit refused;
 };
 
@@ -89,6 +93,12 @@ accepted(int fd)
 		return;
 	}
 	struct qube_calls *q = &d.qube[qid];
+	if (q->bad >= BAD_MAX && now_ms() - q->since < BAD_MS) {
+		refuse(fd, "limit");
+		log_limited(&q->refused, "refused: qid %u brought %d bad requests in %d s",
+		    (unsigned)qid, BAD_MAX, BAD_MS / 1000);
+		return;
+	}
 	if (q->running >= CALLS_QUBE || d.running >= CALLS_MAX) {
 		refuse(fd, "limit");
 		log_limited(&q->refused, "refused: qid %u has %u calls, all %zu: limit",
@@ -116,12 +126,26 @@ on_listen(struct loop *l, int fd, short revents, void *arg)
 }
 
 static void
-ended(pid_t pid)
+count_bad(struct qube_calls *q)
+{
+	const uint64_t now = now_ms();
+
+	if (q->bad == 0 || now - q->since >= BAD_MS) {
+		q->since = now;
+		q->bad = 0;
+	}
+	q->bad++;
+}
+
+static void
+ended(pid_t pid, int status)
 {
 	for (size_t i = 0; i < d.running; i++) {
 		if (d.call[i].pid != pid)
 			continue;
 		struct qube_calls *q = &d.qube[d.call[i].qid];
+		if (WIFEXITED(status) && WEXITSTATUS(status) == DOM0_REFUSED)
+			count_bad(q);
 		if (--q->running == 0)
 			log_flush(&q->refused, "refused: limit");
 		d.call[i] = d.call[--d.running];
@@ -134,13 +158,14 @@ on_signal(struct loop *l, int sig, short revents, void *arg)
 {
 	(void)revents, (void)arg;
 	pid_t pid;
+	int status;
 
 	if (sig != SIGCHLD) {
 		loop_stop(l, 0);
 		return;
 	}
-	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
-		ended(pid);
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		ended(pid, status);
 }
 
 /* qrexecds, which are in GID_DAEMONS, may connect; nobody else. */

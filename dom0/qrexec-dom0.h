@@ -15,12 +15,14 @@
 
 #define DOM0_WAIT_MS 5000 /* for the caller's end of the channel (spec/qrexec 5a) */
 #define DOM0_GROUPS 32
+#define DOM0_REFUSED 1 /* how a call's child ends that refused the request; else 0 */
 
 struct dom0_call {
 	bool managed;	  /* from qrexec-dom0: user qubes-svc, own session, limits */
 	const char *user; /* not managed: run as this user; NULL: as we are */
 	struct svc_cmd cmd;
 	struct svc svc;
+	int err; /* managed: the service's standard error, while it is started */
 	struct {
 		bool drop;
 		uid_t uid;

@@ -273,3 +273,17 @@ sandbox_fs_restrict(struct sandbox_fs *fs, const struct sandbox *sb)
 		if (fs->path[i] >= 0)
 			close(fs->path[i]);
 }
+
+void
+sandbox_scope(void)
+{
+	static const uint64_t attr[3] = {0, 0, 2}; /* no right over files or net; signals */
+	int rules;
+
+	if (landlock_abi() < 6)
+		return;
+	rules = (int)syscall(SYS_landlock_create_ruleset, attr, sizeof(attr), 0);
+	if (rules < 0 || syscall(SYS_landlock_restrict_self, rules, 0) < 0)
+		die("sandbox: Landlock");
+	close(rules);
+}

@@ -25,6 +25,16 @@ struct dst {
 	size_t most; /* of one write */
 };
 
+/* A service's standard error on its way to the log. */
+struct errlog {
+	int fd; /* non-blocking, or -1 */
+	unsigned lines;
+	const char *name;
+	struct log_limit more;
+	size_t len;
+	char line[200];
+};
+
 struct st {
 	struct relay *r;
 	enum mode mode;
@@ -44,6 +54,7 @@ struct st {
 	bool over;	/* caller: the exit code arrived; or the call was given up with code */
 	bool lost, bad; /* the peer has gone; the peer broke the rules */
 	struct log_limit limit;
+	struct errlog log;
 	struct dst *blocked; /* it is full: nothing more is taken from the channel */
 	uint32_t rx_type;
 	size_t rx_left; /* payload of the current message still to come */
@@ -67,6 +78,11 @@ void tx_code(struct st *s, int code);
 void tx_eof(struct st *s, struct src *i);
 void tx_pump(struct st *s);
 void tx_turn(struct st *s, bool v_ready, bool in_ready, bool err_ready);
+
+/* relay-log.c */
+void errlog_open(struct errlog *e, int fd, const char *name);
+bool errlog_read(struct errlog *e); /* once; false: nothing came. logit makes each line harmless. */
+void errlog_end(struct errlog *e);
 
 /* relay-recv.c: the channel to local descriptors, straight from the buffer that it was received in.
  */

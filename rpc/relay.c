@@ -53,7 +53,9 @@ begin(struct st *s)
 		dst_open(&s->errout, r->err, r->filter_err);
 		return;
 	}
-	src_open(&s->err, r->err, MSG_DATA_STDERR);
+	src_open(&s->err, r->log_err == NULL ? r->err : -1, MSG_DATA_STDERR);
+	if (r->log_err != NULL)
+		errlog_open(&s->log, r->err, r->log_err);
 	if (!s->err.open) /* Dom0 and sockets: said first of all */
 		tx_eof(s, &s->err);
 }
@@ -97,7 +99,7 @@ finished(const struct st *s)
 	return s->exit_put && (s->tx_end == 0 || s->tx_dead);
 }
 
-enum { P_CHAN, P_IN, P_ERR, P_DST, P_SIG, P_CONTROL, P_N };
+enum { P_CHAN, P_IN, P_ERR, P_DST, P_SIG, P_CONTROL, P_LOG, P_N };
 
 static void
 polled(struct pollfd *p, int fd, short events, bool want)
@@ -118,6 +120,7 @@ wait_for_work(struct st *s, struct pollfd *p)
 	polled(&p[P_ERR], s->err.fd, POLLIN, s->err.open && idle);
 	polled(&p[P_DST], rx ? -1 : s->blocked->fd, POLLOUT, !rx);
 	polled(&p[P_SIG], s->sigfd, POLLIN, s->sigfd >= 0);
+	polled(&p[P_LOG], s->log.fd, POLLIN, s->log.fd >= 0);
 	polled(&p[P_CONTROL], s->r->control, POLLIN, s->r->control >= 0);
 	return poll(p, P_N, (s->v_in && rx) || (s->usr1 && s->in.open && idle) ? 0 : -1);
 }
@@ -157,6 +160,8 @@ turn(struct st *s)
 	rx_turn(s);
 	if (!s->over && !s->bad)
 		tx_turn(s, v_ready, p[P_IN].revents != 0 || s->usr1, p[P_ERR].revents != 0);
+	if (p[P_LOG].revents != 0)
+		errlog_read(&s->log);
 	if (p[P_CONTROL].revents != 0)
 		control(s);
 }
@@ -236,7 +241,7 @@ run(struct relay *r, enum mode mode, int code)
 	s->r = r;
 	s->mode = mode;
 	s->code = code;
-	s->sigfd = -1;
+	s->sigfd = s->log.fd = -1;
 	s->prefix = r->prefix;
 	s->prefix_left = r->prefix_len;
 	s->v_in = true;
@@ -252,6 +257,7 @@ run(struct relay *r, enum mode mode, int code)
 		turn(s);
 	if (s->sigfd >= 0)
 		close(s->sigfd);
+	errlog_end(&s->log);
 	log_flush(&s->limit, "data channel: dropped");
 	rc = r->side == RELAY_CALLER ? caller_end(s) : service_end(s);
 	free(s);

@@ -27,6 +27,7 @@ struct relay {
 	 * as STDERR; caller: STDERR is written here. in == out is allowed (one stream socket).
 	 */
 	int in, out, err;
+	const char *log_err; /* service: err is not sent but logged, under this name; or NULL */
 	pid_t child; /* local program whose end is waited for, or 0. Needs SIGCHLD blocked by the
 			relay. */
 	const void *prefix; /* caller: sent alone in one STDIN message before anything (-p) */

@@ -71,7 +71,13 @@ client_answer(struct client *c, bool ok, const char *state, const char *reason, 
 static void
 refuse(struct client *c, const char *reason, int code)
 {
-	log_limited(&c->s->refused, "uid %u: refused: %s", c->uid, reason);
+	size_t i = 0;
+
+	/* reasons are constants */
+	while (i < REASONS - 1 && c->s->refused[i].reason && c->s->refused[i].reason != reason)
+		i++;
+	c->s->refused[i].reason = reason;
+	log_limited(&c->s->refused[i].limit, "uid %u: refused: %s", c->uid, reason);
 	client_answer(c, false, NULL, reason, code);
 }
 

@@ -19,6 +19,7 @@
 #define NOFILE 4096
 #define STARTS_AT_ONCE 8
 #define REQUEST_MS 5000
+#define REASONS 24 /* why a request is refused, each logged once a second */
 
 struct startd;
 
@@ -63,7 +64,11 @@ struct startd {
 	size_t nclients;
 	uint16_t held[QID_MAX + 1]; /* of them, by the qid of a qrexecd; 0: strangers */
 	struct job *jobs;
-	struct log_limit crowd, refused;
+	struct log_limit crowd;
+	struct {
+		const char *reason;
+		struct log_limit limit;
+	} refused[REASONS];
 };
 
 /* Takes over c. timeout_s, kill: STOP. code, reason: DOWN. */

@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+# A qube whose root is hostile, and a daemon that was taken over: what they may take from others. All of it
+# against the real daemons.
+import glob, os, socket, subprocess, sys, time
+
+if os.environ.get("HOUSE") != "1":
+    house = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../house")
+    os.execv(house, [house, "-u", os.path.abspath(__file__)])
+
+LIMIT, LOG = 10, "/var/log/qubes/%s/current"
+n = 0
+
+
+def ok(good, name, note=""):
+    global n
+    n += 1
+    print("%sok %d - %s" % ("" if good else "not ", n, name), flush=True)
+    if not good and note != "":
+        print("# %r" % (note,))
+
+
+def until(f):
+    end = time.monotonic() + LIMIT
+    while not f():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def write(path, text, mode=0o644):
+    with open(path, "w") as f:
+        f.write(text)
+    os.chmod(path, mode)
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def state(name, field):
+    for line in read("/run/qubes/state/" + name).decode().splitlines():
+        if line.startswith(field + "="):
+            return line.split("=", 1)[1]
+
+
+def service(name, text):
+    write("/etc/qubes-rpc/" + name, "#!/bin/sh\n" + text, 0o755)
+
+
+def guest(qube, text):
+    """A program of the qube's root; its standard input stays open until end()."""
+    p = subprocess.Popen(["qvm-run", "-p", "-u", "root", qube, "python3 -u -c 'import sys; exec(sys.stdin.readline().encode().decode(\"unicode_escape\"))'"],
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    p.stdin.write(text.encode("unicode_escape") + b"\n")
+    p.stdin.flush()
+    return p
+
+
+def end(p):
+    p.stdin.close()
+    p.wait(LIMIT)
+
+
+def call(qube, target, what, data=b"", **more):
+    return subprocess.Popen(["qvm-run", "-p", qube, "exec qrexec-client-vm %s %s" % (target, what)],
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **more)
+
+
+def as_qrexecd(name, count, path, request):
+    """That many requests of one who has taken over the qube's qrexecd, one after another."""
+    if os.fork() == 0:
+        d = os.open(os.path.dirname(path), os.O_PATH)
+        os.fchdir(d)
+        os.setgroups([1900000000])
+        uid = 1900000001 + 8 * int(state(name, "qid"))
+        os.setgid(uid), os.setuid(uid)
+        for _ in range(count):
+            s = socket.socket(socket.AF_UNIX)
+            s.settimeout(LIMIT)
+            try:
+                s.connect(os.path.basename(path))
+                s.sendall(request)
+                s.recv(4096)
+            except OSError:
+                pass
+            s.close()
+        os._exit(0)
+    os.wait()
+
+
+# --- the local backend: what the qube's root gets hold of ---
+
+def nothing_of_dom0_to_fill():
+    p = guest("work", """
+import ctypes, os, stat, sys
+c = ctypes.CDLL(None, use_errno=True)
+pid = c.syscall(434, 1, 0)
+for i in range(16):
+    fd = c.syscall(438, pid, i, 0)
+    if fd >= 0 and stat.S_ISREG(os.fstat(fd).st_mode):
+        try:
+            os.write(fd, b"x" * 1000000)
+            print("wrote to", i, "of process 1")
+        except OSError as e:
+            print(e)
+print("end")
+""")
+    got = p.stdout.read()
+    end(p)
+    big = [f for f in glob.glob("/run/qubes/vm/work/*") if os.stat(f).st_size > 65536]
+    ok(got == b"end\n" and not big, "a qube's root finds no file of Dom0's to fill, in process 1 neither", (got, big))
+
+
+def inotify_of_its_own():
+    p = guest("work", """
+import ctypes, resource
+c = ctypes.CDLL(None)
+resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+n = 0
+while n < 1000 and c.inotify_init1(0) >= 0: n += 1
+print(n)
+sys.stdin.read()
+""")
+    held = int(p.stdout.readline())
+    r = subprocess.run(["python3", "-c", "import ctypes, sys; sys.exit(ctypes.CDLL(None).inotify_init1(0) < 0)"])
+    end(p)
+    ok(held > 0 and r.returncode == 0, "a qube that takes all inotify instances it gets leaves Dom0 its own", held)
+
+
+# --- Dom0's services ---
+
+def services_of_two_qubes():
+    service("t.Victim", "echo $$; read -r x; echo \"$x\"\n")
+    service("t.Kill", "read -r p; grep -q QREXEC /proc/$p/environ && echo read; kill -KILL $p && echo killed\n:\n")
+    v = call("work", "dom0", "t.Victim")
+    pid = v.stdout.readline()
+    k = call("vault", "dom0", "t.Kill")
+    got = k.communicate(pid, LIMIT)[0]
+    ok(b"read" not in got, "the service of one qube's call does not look into another's", got)
+    try:
+        left = v.communicate(b"alive\n", LIMIT)[0]
+    except OSError:
+        left = b""
+    ok(left == b"alive\n" and b"killed" not in got, "nor ends it", (left, got))
+
+
+def service_errors():
+    service("t.Complain", "cat >&2; echo done\n")
+    c = call("work", "dom0", "t.Complain")
+    got = c.communicate(b"first\nqrexec-dom0[vault]: forged \x1b[2J\nlast\n" + b"again\n" * 20000, LIMIT)[0]
+    ok(got == b"done\n", "a service complains about a qube's bytes", got)
+    until(lambda: b"first" in read(LOG % "qrexec-dom0"))
+    log = read(LOG % "qrexec-dom0")
+    ok(b"first" in log and b"\x1b" not in log and b"\nqrexec-dom0[vault]: forged" not in log,
+       "its lines in the log are marked and escaped", log[-300:])
+    ok(log.count(b"again") < 500, "and not without limit", log.count(b"again"))
+
+
+# --- a qrexecd that was taken over ---
+
+def lines(daemon):
+    return sum(read(f).count(b"\n") for f in glob.glob("/var/log/qubes/%s/*" % daemon))
+
+
+def quiet_refusals():
+    for daemon, path, request in (
+            ("policyd", "/run/qubes/s/policy.sock", b"source=vault\nintended_target=dom0\nservice_and_arg=x\n\n"),
+            ("startd", "/run/qubes/s/start.sock", b"op=start\nname=vault\n\n"),
+            ("chand", "/run/qubes/s/chan.sock", b"role=both\nport=1\n\n"),
+            ("qrexec-dom0", "/run/qubes/q/dom0/peer", b"ticket=%s\nport=600\n\n" % (b"0" * 32))):
+        before = lines(daemon)
+        as_qrexecd("work", 400, path, request)
+        time.sleep(0.2)
+        got = lines(daemon) - before
+        ok(0 < got <= 80, "%s: 400 bad requests of one qrexecd do not fill the log" % daemon, got)
+
+
+def chand_answers_others():
+    """Connections without end from one uid: a person is still served."""
+    stop = time.monotonic() + 6
+    pids = []
+    for _ in range(4):
+        pid = os.fork()
+        if pid == 0:
+            os.chdir("/run/qubes/s")
+            os.setgid(1900000001 + 8 * int(state("work", "qid")))
+            os.setuid(1900000001 + 8 * int(state("work", "qid")))
+            while time.monotonic() < stop:
+                s = socket.socket(socket.AF_UNIX)
+                s.setblocking(False)
+                try:
+                    s.connect("chan.sock")
+                except OSError:
+                    pass
+                s.close()
+            os._exit(0)
+        pids.append(pid)
+    time.sleep(0.5)
+    began = time.monotonic()
+    r = subprocess.run(["qvm-run", "-p", "vault", "echo served"], capture_output=True, timeout=20)
+    took = time.monotonic() - began
+    for pid in pids:
+        os.waitpid(pid, 0)
+    ok(r.stdout == b"served\n" and took < 4, "chand serves others while one uid connects without end", (took, r))
+
+
+for q in ("work", "vault"):
+    write("/etc/qubes/vm.d/" + q, "label = red\n")
+write("/etc/qubes/policy.d/30-user.policy", "* * work dom0 allow\n* * vault dom0 allow\n")
+subprocess.run(["qvm-start", "work", "vault"], check=True)
+only = sys.argv[1:]
+for f in (nothing_of_dom0_to_fill, inotify_of_its_own, services_of_two_qubes, service_errors,
+          quiet_refusals, chand_answers_others):
+    if not only or f.__name__ in only:
+        f()
+subprocess.run(["qvm-kill", "work", "vault"], capture_output=True)
+print("1..%d" % n)

@@ -19,4 +19,4 @@ HOSTCC = cc
 OPT = -Os -g -fno-asynchronous-unwind-tables
 
 # Where everything is built.
-O = build/$(BACKEND)
+O = build/$(BACKEND)$(if $(filter 0,$(STATIC)),-dynamic)

@@ -88,7 +88,7 @@ deps-check:
 # A second make, so that what deps installed is found when the Makefile is read.
 demo: deps-build
 	@$(MAKE) -s all
-	@test/house -u test/demo
+	@O=$(O) STATIC=$(STATIC) test/house -u test/demo
 check: deps-check
 	@$(MAKE) -s all check-build
 	@$(MAKE) -s lint check-unit check-system
@@ -97,7 +97,7 @@ lint: gen
 	@O=$(O) sh test/lint.sh
 SYSTEM = $(wildcard test/system/*.t)
 check-system: all $(TEST_PROGS)
-	@O=$(O) TOP=$(CURDIR) prove $(SYSTEM)
+	@O=$(O) STATIC=$(STATIC) TOP=$(CURDIR) prove $(SYSTEM)
 
 .PHONY: deps-build deps-check demo check check-build lint check-system bench
 
@@ -107,7 +107,7 @@ $(O)/bench/%: $(O)/obj/test/bench/%.o $(O)/lib.a
 	$(LIBC_CC) $(LDFLAGS) $(LIBC_LDFLAGS) -o $@ $^
 bench: deps-check
 	@$(MAKE) -s all bench-build
-	@test/house -u test/bench/run
+	@O=$(O) STATIC=$(STATIC) test/house -u test/bench/run
 bench-build: $(BENCH)
 .PHONY: bench-build
 

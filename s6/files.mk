@@ -7,4 +7,6 @@ $(O)/s6/%: s6/% config.mk
 	sed -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@BINDIR@|$(BINDIR)|g' $< >$@.tmp && mv $@.tmp $@
 all: $(S6_FILES:%=$(O)/s6/%)
 INSTALL_FILES += $(foreach f,$(filter-out cubicle-%,$(S6_FILES)),$(O)/s6/$(f):$(LIBDIR)/s6/$(f):755) \
-	$(foreach f,$(filter cubicle-%,$(S6_FILES)),$(O)/s6/$(f):$(LIBDIR)/$(f):755)
+	$(foreach f,$(filter cubicle-%,$(S6_FILES)),$(O)/s6/$(f):$(LIBDIR)/$(f):755) \
+	s6/cubicle-up.8:$(MANDIR)/man8/cubicle-down.8
+MANPAGES += s6/cubicle-up.8

@@ -295,11 +295,11 @@ link_drain(struct qd *q)
 {
 	struct link *k = &q->link;
 	uint8_t part[PART];
-	ssize_t n;
+	ssize_t n = 0;
 
 	k->drain = k->in.len < k->drain ? k->drain - k->in.len : 0;
 	buf_free(&k->in);
-	while ((n = vchan_read(k->v, part, sizeof(part))) > 0)
+	for (int i = 0; i < READS_AT_ONCE && (n = vchan_read(k->v, part, sizeof(part))) > 0; i++)
 		k->drain = (size_t)n < k->drain ? k->drain - (size_t)n : 0;
 	if (n < 0 || k->drain == 0)
 		link_close(q, AGAIN_BAD_MS);

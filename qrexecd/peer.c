@@ -100,6 +100,8 @@ start_call(const struct peer *p, const struct kv *kv, uint32_t *port)
 		return "the command is longer than a control message may be (4096 bytes)";
 	if (agent_busy(q))
 		return "the target's agent does not read";
+	if (!ports_fair(&q->ports, from))
+		return "the target runs 96 calls of this qube, or 224 of all";
 	*port = ports_take(&q->ports, q->domid, from);
 	if (*port == 0)
 		return "no data port of the target is free";

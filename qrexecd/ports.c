@@ -36,6 +36,18 @@ ports_take(struct ports *p, uint32_t own, uint32_t peer)
 }
 
 bool
+ports_fair(const struct ports *p, uint32_t peer)
+{
+	uint32_t one = 0, all = 0;
+
+	for (uint32_t i = 0; i < QREXEC_PORTS; i++) {
+		all += p->state[i] == USED && p->domain[i] != 0;
+		one += p->state[i] == USED && p->domain[i] == peer;
+	}
+	return one < PORTS_OF_ONE && all < PORTS_OF_QUBES;
+}
+
+bool
 ports_free(struct ports *p, uint32_t peer, uint32_t port)
 {
 	uint32_t i = port - QREXEC_PORT_BASE;

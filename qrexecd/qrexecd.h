@@ -57,6 +57,10 @@ struct ports {
 uint32_t ports_take(struct ports *p, uint32_t own, uint32_t peer); /* 0: none free */
 bool ports_free(struct ports *p, uint32_t peer, uint32_t port); /* false: was not taken for peer */
 bool ports_valid(uint32_t port);
+/* May one more call of that qube run? One leaves room for others, all of them for Dom0. */
+#define PORTS_OF_ONE 96u
+#define PORTS_OF_QUBES 224u
+bool ports_fair(const struct ports *p, uint32_t peer);
 /* The agent has gone: its calls may still run, but nobody will say that they end. Used again last.
  */
 void ports_orphan(struct ports *p);

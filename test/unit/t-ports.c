@@ -43,6 +43,32 @@ all_of_them_and_no_more(void **state)
 }
 
 static void
+one_leaves_room_for_others_and_all_for_dom0(void **state)
+{
+	struct ports p = {0};
+
+	(void)state;
+	for (uint32_t i = 0; i < PORTS_OF_ONE; i++) {
+		assert_true(ports_fair(&p, 43));
+		ports_take(&p, 42, 43);
+	}
+	assert_false(ports_fair(&p, 43));
+	for (uint32_t i = 0; i < PORTS_OF_ONE; i++) {
+		assert_true(ports_fair(&p, 41));
+		ports_take(&p, 42, 41);
+	}
+	for (uint32_t i = 2 * PORTS_OF_ONE; i < PORTS_OF_QUBES; i++) {
+		assert_true(ports_fair(&p, 44 - i % 2 * 4));
+		assert_int_not_equal(ports_take(&p, 42, 44 - i % 2 * 4), 0);
+	}
+	assert_false(ports_fair(&p, 50));
+	for (uint32_t i = PORTS_OF_QUBES; i < QREXEC_PORTS; i++)
+		assert_int_not_equal(ports_take(&p, 42, 0), 0);
+	assert_true(ports_free(&p, 43, 514));
+	assert_true(ports_fair(&p, 43));
+}
+
+static void
 only_its_own_domain_frees_a_port(void **state)
 {
 	struct ports p = {0};
@@ -91,6 +117,7 @@ main(void)
 	    cmocka_unit_test(lowest_free_of_one_parity),
 	    cmocka_unit_test(the_two_of_a_pair_never_meet),
 	    cmocka_unit_test(all_of_them_and_no_more),
+	    cmocka_unit_test(one_leaves_room_for_others_and_all_for_dom0),
 	    cmocka_unit_test(only_its_own_domain_frees_a_port),
 	    cmocka_unit_test(the_range),
 	    cmocka_unit_test(what_a_gone_agent_held_is_used_last),

@@ -2,8 +2,10 @@
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,6 +14,8 @@
 #include "loop.h"
 
 #define TABLE_MIN 16 /* places in a table */
+#define QUIET_MS 1000
+#define STACK_LOOK 65536
 
 struct watch {
 	loop_fn *fn;
@@ -359,16 +363,42 @@ run_watches(struct loop *l)
 	}
 }
 
+/*
+ * Set-up and a busy hour need a deep stack, waiting a shallow one: the pages below are given back.
+ * Where less than STACK_LOOK of it is mapped, the kernel skips the rest.
+ */
+static __attribute__((noinline)) void
+drop_stack(void)
+{
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	/* madvise itself has its frame below ours */
+	const uintptr_t end = ((uintptr_t)__builtin_frame_address(0) - 1024) & ~(page - 1);
+
+	madvise((void *)(end - STACK_LOOK), STACK_LOOK, MADV_DONTNEED);
+}
+
 int
 loop_run(struct loop *l)
 {
+	bool tidy = false; /* nothing has happened for QUIET_MS, and nothing will by itself */
+
 	while (!l->stop) {
+		int ms, n;
+
 		close_holes(l);
-		if (poll(l->pfd, l->n, timeout(l)) < 0) {
+		ms = timeout(l);
+		n = poll(l->pfd, l->n, ms < 0 && !tidy ? QUIET_MS : ms);
+		if (n < 0) {
 			if (errno != EINTR && errno != EAGAIN)
 				die("poll");
 			continue;
 		}
+		if (n == 0 && ms < 0) {
+			drop_stack();
+			tidy = true;
+			continue;
+		}
+		tidy = false;
 		l->now = now_ms();
 		run_timers(l);
 		run_watches(l);

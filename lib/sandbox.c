@@ -4,8 +4,6 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/seccomp.h>
-#include <stdint.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -14,8 +12,6 @@
 #include "log.h"
 #include "sandbox-fs.h"
 #include "sandbox.h"
-
-#define STACK_SETUP 65536
 
 static void
 no_capabilities(void)
@@ -70,21 +66,6 @@ limit(int what, rlim_t n)
 		die("sandbox: setrlimit");
 }
 
-/*
- * Set-up needs a deep stack once, what follows a shallow one: the pages below are given back. Of
- * the room for frames still to come 64 KiB are looked at; where less is mapped the kernel skips the
- * rest.
- */
-static __attribute__((noinline)) void
-drop_stack(void)
-{
-	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-	/* madvise itself has its frame below ours */
-	const uintptr_t end = ((uintptr_t)__builtin_frame_address(0) - 1024) & ~(page - 1);
-
-	madvise((void *)(end - STACK_SETUP), STACK_SETUP, MADV_DONTNEED);
-}
-
 static void
 filter_calls(const struct sandbox *sb)
 {
@@ -114,6 +95,5 @@ sandbox_enter(const struct sandbox *sb)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		die("sandbox: prctl");
 	sandbox_fs_restrict(&fs, sb);
-	drop_stack();
 	filter_calls(sb);
 }

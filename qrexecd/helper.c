@@ -121,8 +121,11 @@ on_connect(struct loop *l, int fd, short revents, void *arg)
 	}
 	h->connected = true;
 	if (!sock_send_fd(h->fd, buf_bytes(&h->out), h->out.len, -1) ||
-	    !loop_add(l, h->fd, POLLIN, on_readable, h))
+	    !loop_add(l, h->fd, POLLIN, on_readable, h)) {
 		finish(h, "cannot send the request");
+		return;
+	}
+	buf_free(&h->out);
 }
 
 struct helper *

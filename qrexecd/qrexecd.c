@@ -73,10 +73,11 @@ names_remove(struct qd *q)
 int
 main(int argc, char **argv)
 {
-	static struct qd q = {.runner = -1, .reserve = -1, .link.fd = -1};
+	static struct qd q; /* mostly scratch: no initial values, so none of it is in the file */
 	const int term[] = {SIGTERM, SIGINT};
 	int code;
 
+	q.runner = q.reserve = q.link.fd = -1;
 	setup(&q, argc, argv);
 	q.loop = loop_new();
 	q.door.max = CLIENTS_MAX;

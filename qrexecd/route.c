@@ -273,6 +273,8 @@ on_policy(struct helper *h, const char *why)
 		why = answer_parse(&a, &r->q->kv, buf_bytes(&h->in), h->in.len);
 	if (why == NULL)
 		why = heed(r, &a);
+	helper_free(h); /* it may be long until there is a place */
+	r->h = NULL;
 	if (why != NULL)
 		route_refuse(r, "policy", why);
 	else if (r->dom0)

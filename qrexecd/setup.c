@@ -37,9 +37,9 @@ static const char help[] =
     "  -p, --policy-program=PROG  decides each call (else policyd does)\n"
     "  -D, --direct               stay in the foreground, log to standard error\n"
     "  -q, --quiet                no dots while waiting\n"
-    "      --rate=N --burst=N     calls a second, and at once (20, 128; rate 0: any)\n"
-    "      --session=NAME         as startd runs it: state, tickets, channels from chand\n"
-    "  -n FD                      a newline there when the agent has answered\n";
+    "      --rate=N --burst=N     calls a second, at once (20, 128; 0: any)\n"
+    "      --session=NAME         as startd runs it\n"
+    "  -n FD                      a newline there when ready\n";
 
 static _Noreturn void
 usage(FILE *to, int code)

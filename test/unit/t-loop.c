@@ -2,8 +2,12 @@
 #include "tap.h"
 
 #include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <time.h>
 
 #include "loop.h"
 
@@ -262,6 +266,60 @@ rest(void **state)
 	close(p[1]);
 }
 
+static void
+stop_it(struct loop *l, int fd, short revents, void *arg)
+{
+	assert_int_equal(fd, *(int *)arg);
+	loop_stop(l, 1);
+}
+
+/* The tables grow for many and shrink for few; who is left, with the highest number, is served. */
+static void
+after_a_storm(void **state)
+{
+	struct loop *l = loop_new();
+	int fd[600], last = 599;
+
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 600; i++) {
+			fd[i] = eventfd(0, EFD_CLOEXEC);
+			assert_true(fd[i] >= 0 && loop_add(l, fd[i], POLLIN, stop_it, &fd[last]));
+			assert_true(loop_after(l, 60000, stop_it, NULL) > 0);
+		}
+		for (uint32_t id = 1; id <= 3 * 600; id++)
+			loop_cancel(l, id);
+		for (int i = 0; i < last; i++) {
+			loop_del(l, fd[i]);
+			close(fd[i]);
+		}
+		eventfd_write(fd[last], 1);
+		assert_int_equal(loop_run(l), 1);
+		loop_del(l, fd[last]);
+		close(fd[last]);
+	}
+	loop_free(l);
+}
+
+/* A second of silence, with what is on the stack above kept. */
+static void
+after_silence(void **state)
+{
+	struct loop *l = loop_new();
+	volatile char mine[8192];
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	const struct itimerspec t = {.it_value = {.tv_sec = 1, .tv_nsec = 200000000}};
+
+	memset((char *)(uintptr_t)mine, 7, sizeof(mine));
+	assert_int_equal(timerfd_settime(fd, 0, &t, NULL), 0);
+	assert_true(loop_add(l, fd, POLLIN, stop_it, &fd));
+	assert_int_equal(loop_run(l), 1);
+	for (size_t i = 0; i < sizeof(mine); i++)
+		assert_int_equal(mine[i], 7);
+	loop_del(l, fd);
+	close(fd);
+	loop_free(l);
+}
+
 int
 main(void)
 {
@@ -272,6 +330,8 @@ main(void)
 	    cmocka_unit_test(event_switched_off_is_not_told),
 	    cmocka_unit_test(many_descriptors),
 	    cmocka_unit_test(signals),
+	    cmocka_unit_test(after_a_storm),
+	    cmocka_unit_test(after_silence),
 	    cmocka_unit_test(rest),
 	};
 

@@ -106,8 +106,8 @@ route_free(struct route *r)
 static void
 route_refuse(struct route *r, const char *who, const char *why)
 {
-	logit("%s to %s refused: %s%s%s", r->service, r->target[0] != '\0' ? r->target : "@default",
-	    who, who[0] != '\0' ? ": " : "", why);
+	logit("%.300s to %s refused: %s%s%s", r->service,
+	    r->target[0] != '\0' ? r->target : "@default", who, who[0] != '\0' ? ": " : "", why);
 	agent_refuse(r->q, r->ident);
 	route_free(r);
 }
@@ -444,7 +444,7 @@ route_trigger(struct qd *q, uint32_t type, const uint8_t *untrusted, size_t n)
 		if (why == NULL)
 			why = route_new(q, &t, must_wait);
 		if (why != NULL)
-			log_limited(&s->over, "%s to %s refused: %s (%u a second)", t.service,
+			log_limited(&s->over, "%.300s to %s refused: %s (%u a second)", t.service,
 			    t.target, why, s->rate);
 	}
 	if (why != NULL)
@@ -497,6 +497,6 @@ route_ran(struct qd *q, uint32_t id, int status)
 		return;
 	}
 	if (status != 0)
-		logit("%s to %s: its set-up ended with %d", r->service, r->target, status);
+		logit("%.300s to %s: its set-up ended with %d", r->service, r->target, status);
 	route_free(r);
 }

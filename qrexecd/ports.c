@@ -15,9 +15,12 @@ find(const struct ports *p, uint32_t own, uint32_t peer, uint8_t state)
 {
 	uint32_t step = peer == 0 ? 1 : 2;
 
-	for (uint32_t i = peer > own ? 1 : 0; i < QREXEC_PORTS; i += step)
+	for (uint32_t n = peer > own ? 1 : 0; n < QREXEC_PORTS; n += step) {
+		const uint32_t i = (p->first + n) % QREXEC_PORTS;
+
 		if (p->state[i] == state)
 			return i;
+	}
 	return QREXEC_PORTS;
 }
 

@@ -51,6 +51,11 @@
 
 /* --- ports.c: 513 + i; spec/qrexec 2 "Data ports" --- */
 struct ports {
+	/*
+	 * Where counting begins; even. Another one after each start: calls that were set up before
+	 * go on, and what their end says must not free a new call's port.
+	 */
+	uint32_t first;
 	uint32_t domain[QREXEC_PORTS];
 	uint8_t state[QREXEC_PORTS]; /* free, used, or left over from an agent that has gone */
 };

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -155,6 +156,9 @@ setup_managed(struct qd *q, const struct options *o)
 	snprintf(q->user, sizeof(q->user), "%s", conf.default_user);
 	q->domid = state.domid;
 	q->qid = state.qid;
+	if (getrandom(&q->ports.first, sizeof(q->ports.first), 0) < 0)
+		die("getrandom");
+	q->ports.first = q->ports.first % QREXEC_PORTS & ~1u;
 	q->people = people_gid();
 	uid = prog_uid(q->qid, PROG_QREXECD);
 	snprintf(own, sizeof(own), RUN_Q "/%s", q->name);

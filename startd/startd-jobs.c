@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -179,32 +180,6 @@ done(struct job *j, bool ok, const char *state, const char *reason, int code)
 	run_some(s);
 }
 
-/* By its name each time: it may be missing now, and another one may be put in its place. */
-static int
-vm_dir(void)
-{
-	return open(ETC_VM, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-}
-
-static bool
-load_conf(const char *name, struct vmconf *c, struct vmconf_error *e)
-{
-	const int dir = vm_dir();
-	bool ok = false;
-
-	if (dir < 0) {
-		*e = (struct vmconf_error){.file = ETC_VM};
-		snprintf(e->text, sizeof e->text, "%s", strerror(errno));
-		return false;
-	}
-	if (faccessat(dir, name, F_OK, 0) < 0)
-		*e = (struct vmconf_error){.text = "no such qube"};
-	else
-		ok = vmconf_load(dir, name, c, e);
-	close(dir);
-	return ok;
-}
-
 static uint32_t
 agent_ms(const char *name)
 {
@@ -240,6 +215,19 @@ may_start(struct job *j)
 		return false;
 	}
 	return true;
+}
+
+/* No program of the supervisor's says it in a way that could be passed on. */
+static void
+guess_reason(struct job *j)
+{
+	struct statvfs v;
+
+	if (statvfs(RUN_DIR, &v) == 0 && v.f_bavail == 0)
+		snprintf(j->reason, sizeof j->reason, "%s: %s", RUN_DIR, strerror(ENOSPC));
+	else
+		snprintf(j->reason, sizeof j->reason, "did not start (%s/%s/vm says why)", LOG_DIR,
+		    j->name);
 }
 
 enum { S_BEGIN, S_GONE, S_MADE, S_LOGS, S_UP, S_FAILED };
@@ -288,8 +276,7 @@ start_step(struct job *j, int status)
 		return done(j, false, NULL, j->reason, j->code ? j->code : 1);
 	}
 	if (!j->reason[0])
-		snprintf(j->reason, sizeof j->reason, "did not start (%s/%s/vm says why)", LOG_DIR,
-		    j->name);
+		guess_reason(j);
 	j->step = S_FAILED;
 	if (instance_there(j))
 		return spawn_delete(j);

@@ -25,6 +25,32 @@
 #include "startd.h"
 #include "vmstart/startsock.h"
 
+/* By its name each time: it may be missing now, and another one may be put in its place. */
+int
+vm_dir(void)
+{
+	return open(ETC_VM, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+bool
+load_conf(const char *name, struct vmconf *c, struct vmconf_error *e)
+{
+	const int dir = vm_dir();
+	bool ok = false;
+
+	if (dir < 0) {
+		*e = (struct vmconf_error){.file = ETC_VM};
+		snprintf(e->text, sizeof e->text, "%s", strerror(errno));
+		return false;
+	}
+	if (faccessat(dir, name, F_OK, 0) < 0)
+		*e = (struct vmconf_error){.text = "no such qube"};
+	else
+		ok = vmconf_load(dir, name, c, e);
+	close(dir);
+	return ok;
+}
+
 static size_t
 qid_or_0(const struct client *c)
 {

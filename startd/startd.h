@@ -13,6 +13,7 @@
 #include "log.h"
 #include "loop.h"
 #include "names.h"
+#include "vmconf.h"
 
 #define CLIENTS_MAX 1024
 #define CLIENTS_PER_DAEMON 128 /* a burst of calls of one qrexecd; all strangers together */
@@ -78,6 +79,9 @@ void job_child_ended(struct startd *s, pid_t pid, int status);
 /* After a restart: what was begun goes on, what was left is removed. */
 void jobs_recover(struct startd *s);
 void jobs_autostart(struct startd *s);
+
+int vm_dir(void); /* ETC_VM, or -1 */
+bool load_conf(const char *name, struct vmconf *c, struct vmconf_error *e);
 
 /* Answers and lets go of c. */
 void client_answer(struct client *c, bool ok, const char *state, const char *reason, int code);

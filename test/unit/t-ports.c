@@ -110,6 +110,20 @@ what_a_gone_agent_held_is_used_last(void **state)
 	assert_true(ports_free(&p, 43, 514));
 }
 
+static void
+counting_begins_anywhere(void **state)
+{
+	struct ports p = {.first = 200}, q = {.first = 200};
+
+	for (uint32_t i = 0; i < QREXEC_PORTS; i++)
+		assert_int_equal(
+		    ports_take(&p, 42, 0), QREXEC_PORT_BASE + (200 + i) % QREXEC_PORTS);
+	assert_int_equal(ports_take(&p, 42, 0), 0);
+	for (uint32_t i = 0; i < QREXEC_PORTS / 2; i++)
+		assert_int_equal(ports_take(&q, 42, 43) % 2, 0);
+	assert_int_equal(ports_take(&q, 42, 43), 0);
+}
+
 int
 main(void)
 {
@@ -121,6 +135,7 @@ main(void)
 	    cmocka_unit_test(only_its_own_domain_frees_a_port),
 	    cmocka_unit_test(the_range),
 	    cmocka_unit_test(what_a_gone_agent_held_is_used_last),
+	    cmocka_unit_test(counting_begins_anywhere),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,6 +27,11 @@ printf 'label = red\nautostart = True\n' >/etc/qubes/vm.d/late
 is "$(rc qvm-start nosuch)" 1 'an unknown qube: 1'
 is "$(rc qvm-start --bad-option)" 2 'usage: 2'
 is "$(rc qvm-start dom0)" 1 'dom0 is not started'
+is "$(rc /usr/lib/qubes/vm-init)" 100 'vm-init elsewhere than as process 1 does nothing'
+is "$(rc /usr/lib/qubes/cubicle-up)" 1 'what is up is not made anew'
+is "$(rc /usr/lib/qubes/cubicle-down anything)" 100 'cubicle-down: usage'
+like "$(setpriv --reuid 4242 --regid 4242 --clear-groups qvm-ls 2>&1)" 'only root and members of group qubes may' \
+    'a stranger learns that he may not, and not that all is halted'
 is "$(state work)" Halted 'Halted before'
 qvm-start work & qvm-start work & wait
 is "$(state work)" Running 'two starts at once: one qube, running'

@@ -30,8 +30,10 @@ fill(struct qube *q, const char *name, int etc, int run)
 
 	memset(q, 0, sizeof *q);
 	q->known = vmconf_load(etc, name, &q->conf, &e);
-	if (!q->known)
+	if (!q->known && e.line > 0)
 		fprintf(stderr, ETC_VM "/%s:%u: %s\n", e.file, e.line, e.text);
+	else if (!q->known)
+		fprintf(stderr, ETC_VM "/%s: %s: %s\n", name, e.file, e.text);
 	snprintf(q->conf.name, sizeof q->conf.name, "%s", name);
 	if (run >= 0 && state_read(run, name, &q->st))
 		snprintf(q->state, sizeof q->state, "%s", q->st.state);

@@ -25,6 +25,7 @@ struct route {
 	uint32_t domid, port;  /* where the agent is to serve */
 	uint32_t target_domid; /* as policyd knows it, or 0 */
 	uint32_t taken;	       /* a port of ours to be given back */
+	uint32_t done;	       /* timer: its process has ended */
 	struct helper *h;
 	char dest[NAME_LEN_MAX + 1], ticket[HEXID_LEN + 1];
 	/* as in the trigger */
@@ -100,6 +101,7 @@ route_free(struct route *r)
 		clients_wake(r->q);
 	give_place(r, r->connected && r->q->managed ? SETUP_HOLD_MS : 0);
 	helper_free(r->h);
+	loop_cancel(r->q->loop, r->done);
 	free(r);
 }
 
@@ -482,6 +484,16 @@ route_connected(struct route *r)
 	r->connected = true;
 }
 
+static void
+on_done(struct loop *l, int fd, short revents, void *arg)
+{
+	struct route *r = arg;
+
+	(void)l, (void)fd, (void)revents;
+	r->done = 0;
+	route_free(r);
+}
+
 void
 route_ran(struct qd *q, uint32_t id, int status)
 {
@@ -498,5 +510,10 @@ route_ran(struct qd *q, uint32_t id, int status)
 	}
 	if (status != 0)
 		logit("%.300s to %s: its set-up ended with %d", r->service, r->target, status);
-	route_free(r);
+	/* what it said to us before it ended may still stand unread, behind this in the same round
+	 */
+	if (r->done == 0)
+		r->done = loop_after(q->loop, 0, on_done, r);
+	if (r->done == 0)
+		route_free(r);
 }

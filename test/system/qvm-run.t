@@ -43,7 +43,7 @@ class House:
             return self.daemon(name, domid)
 
     def daemon(self, name, qid):
-        s = listen(RUN + "/qrexec." + name, 1900000000 + 8 * qid + 1)
+        s = listen(RUN + "/qrexec." + name, uid=1900000000 + 8 * qid + 1)
         self.open.append(s)
         setattr(self, name, s)
         return s

@@ -11,6 +11,9 @@
 #include "buf.h"
 
 #define BUF_MIN 256u
+/* Most files are of a few lines, and reading them is to cost no page. */
+#define FILE_SMALL 512u
+#define FILE_PART 65536u
 
 struct rd
 rd_over(const void *p, size_t n)
@@ -226,7 +229,7 @@ buf_read_file(struct buf *b, int dirfd, const char *name)
 	if (fd < 0)
 		return false;
 	/* One byte of room stays: a file that fills the queue is too long, or we could not tell. */
-	while ((r = buf_read_fd(b, fd, 4096)) > 0)
+	while ((r = buf_read_fd(b, fd, b->len < FILE_SMALL ? FILE_SMALL : FILE_PART)) > 0)
 		;
 	e = r == -2 ? EFBIG : errno;
 	close(fd);

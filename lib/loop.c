@@ -172,7 +172,9 @@ smaller(void *table, size_t size)
 {
 	void *p = realloc(table, size);
 
-	return p != NULL ? p : table;
+	if (p == NULL)
+		return table;
+	return p;
 }
 
 /* After a storm: what a few need. top: the highest descriptor. */

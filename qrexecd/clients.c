@@ -9,7 +9,7 @@
 #include "sock.h"
 
 #define BODY_MAX CMDLINE_LEN_MAX
-#define READ_MAX 1024u /* at a time: what most requests fit in */
+#define READ_MAX 256u /* at a time: what most requests fit in, and small memory */
 
 struct client {
 	struct client *next, **at;

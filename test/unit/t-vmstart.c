@@ -116,7 +116,8 @@ end_of(int how, bool by_signal)
 {
 	struct vmconf conf = {0};
 	struct vm_state st = {.name = "no-such-qube-here"};
-	struct domain d = {.conf = &conf, .state = &st, .end_fd = -1, .console_fd = -1, .word_fd = -1};
+	struct domain d = {
+	    .conf = &conf, .state = &st, .end_fd = -1, .console_fd = -1, .word_fd = -1};
 	const pid_t pid = fork();
 	int code;
 

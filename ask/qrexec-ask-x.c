@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "log.h"
 #include "ask/qrexec-ask.h"
+#include "log.h"
 
 #define OK_AFTER_MS 1000
 #define ROWS 10

@@ -15,11 +15,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ask/qrexec-ask.h"
 #include "buf.h"
 #include "ids.h"
 #include "log.h"
 #include "paths.h"
-#include "ask/qrexec-ask.h"
 #include "sock.h"
 
 #define ASK_SOCK RUN_ASK "/policy.Ask"

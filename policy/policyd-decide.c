@@ -148,8 +148,7 @@ allow_text(const struct policyd *p, struct buf *b, const struct decision *d, con
 		  (d->service == NULL || kv_put(b, "service", d->service)) &&
 		  (d->policy_source == NULL || *d->policy_source == '\0' ||
 		      kv_put(b, "policy_source", d->policy_source)) &&
-		  (t == NULL || kv_put(b, "ticket", t->id)) &&
-		  kv_put(b, "target_state", state) &&
+		  (t == NULL || kv_put(b, "ticket", t->id)) && kv_put(b, "target_state", state) &&
 		  (s == NULL || buf_printf(b, "target_domid=%u\n", s->domid));
 
 	return ok && (d->file == NULL || buf_printf(b, "audit=%s:%u\n", d->file, d->line));

@@ -18,9 +18,9 @@
  *   use=call: from the uid of the target's qrexecd or, for target dom0, from root; once.
  *   use=start: from root (startd), once, only for a ticket with autostart; prolongs the ticket to
  *     TICKET_START_S and binds it to the target's next session.
- *   Answer: result=ok, source, source_qid, source_domid, source_session, target, service (SERVICE+ARG),
- *     user (DEFAULT: the target's default user), requested_target, policy_source (may be empty),
- *     disposable=yes|no; or result=refused, reason. Whoever redeems takes everything from this
+ *   Answer: result=ok, source, source_qid, source_domid, source_session, target, service
+ * (SERVICE+ARG), user (DEFAULT: the target's default user), requested_target, policy_source (may be
+ * empty), disposable=yes|no; or result=refused, reason. Whoever redeems takes everything from this
  * answer.
  *
  * A ticket dies with: its use, 5 s, either session's end.

@@ -7,6 +7,10 @@
 include config.mk
 Q = @
 
+ifneq ($(BACKEND),local)
+$(error BACKEND = $(BACKEND): only the local backend can be built so far)
+endif
+
 ifeq ($(STATIC),1)
 LIBC_CC = $(MUSLCC)
 LIBC_CFLAGS = -idirafter /usr/include -idirafter /usr/include/$(shell $(HOSTCC) -print-multiarch)

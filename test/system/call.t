@@ -81,6 +81,10 @@ is "$(rc q work 'qrexec-client-vm late t.Never')" 126 'autostart=no: refused whi
 q work 'qrexec-client-vm late t.Start' >/dev/null 2>&1
 like "$(qvm-ls --raw-data --fields name,state)" 'late\|Running' 'a call starts its target'
 
+echo 'policy.EvalSimple +t.Echo work dom0 allow' >/etc/qubes/policy.d/28-eval.policy
+is "$(q work 'printf "work\0vault" | qrexec-client-vm dom0 policy.EvalSimple+t.Echo')" result=allow 'policy.EvalSimple: allow'
+is "$(q work 'printf "vault\0work" | qrexec-client-vm dom0 policy.EvalSimple+t.Echo')" result=deny 'policy.EvalSimple: deny'
+
 echo 't.Echo * work vault deny' >/etc/qubes/policy.d/29-first.policy
 is "$(rc q work 'qrexec-client-vm vault t.Echo')" 126 'denied right after the edit'
 echo 'broken' >/etc/qubes/policy.d/29-first.policy

@@ -85,6 +85,20 @@ echo 'policy.EvalSimple +t.Echo work dom0 allow' >/etc/qubes/policy.d/28-eval.po
 is "$(q work 'printf "work\0vault" | qrexec-client-vm dom0 policy.EvalSimple+t.Echo')" result=allow 'policy.EvalSimple: allow'
 is "$(q work 'printf "vault\0work" | qrexec-client-vm dom0 policy.EvalSimple+t.Echo')" result=deny 'policy.EvalSimple: deny'
 
+echo 't.Who +ask work @anyvm ask default_target=vault' >/etc/qubes/policy.d/27-ask.policy
+is "$(rc q work 'qrexec-client-vm vault t.Who+ask')" 126 'ask, and nobody there to be asked: refused'
+printf '#!/bin/sh\ncat >/run/asked\necho allow:vault\n' >/run/answer
+chmod +x /run/answer
+qrexec-ask --ask-command /run/answer &
+ask=$!
+until_true test -S /run/qubes/ask/policy.Ask
+is "$(q work 'qrexec-client-vm vault t.Who+ask')" 'work t.Who+ask ask' 'ask: allowed by the person'
+like "$(cat /run/asked)" '"default_target": *"vault"' 'the front end is told the default target'
+sed -i 's/allow:vault/deny/' /run/answer
+is "$(rc q work 'qrexec-client-vm vault t.Who+ask')" 126 'ask: denied by the person'
+kill $ask
+like "$(cat /var/log/qubes/audit/work/current)" 'decision=allow rule=[^ ]*27-ask.policy:1.*service=t.Who\+ask' 'the audit knows'
+
 echo 't.Echo * work vault deny' >/etc/qubes/policy.d/29-first.policy
 is "$(rc q work 'qrexec-client-vm vault t.Echo')" 126 'denied right after the edit'
 echo 'broken' >/etc/qubes/policy.d/29-first.policy

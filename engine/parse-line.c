@@ -114,16 +114,20 @@ service_word_ok(const char *s)
 }
 
 bool
-argument_word_ok(const char *s)
+call_bytes(const char *s)
 {
-	if (strcmp(s, "*") == 0)
-		return true;
-	if (*s != '+')
-		return false;
 	for (; *s != '\0'; s++)
 		if (!service_byte((unsigned char)*s) && *s != '+')
 			return false;
 	return true;
+}
+
+bool
+argument_word_ok(const char *s)
+{
+	if (strcmp(s, "*") == 0)
+		return true;
+	return *s == '+' && call_bytes(s);
 }
 
 static bool

@@ -213,12 +213,7 @@ ends(const char *s, const char *suffix)
 static bool
 legacy_name(const char *s)
 {
-	if (ends(s, ".rpmsave") || ends(s, ".rpmnew") || ends(s, ".swp"))
-		return false;
-	for (; *s != '\0'; s++)
-		if (!service_byte((unsigned char)*s) && *s != '+')
-			return false;
-	return true;
+	return !ends(s, ".rpmsave") && !ends(s, ".rpmnew") && !ends(s, ".swp") && call_bytes(s);
 }
 
 static bool

@@ -56,6 +56,7 @@ size_t utf8_bad(const char *s, size_t n);
 
 bool service_word_ok(const char *s);
 bool argument_word_ok(const char *s);
+bool call_bytes(const char *s); /* what SERVICE+ARG is made of, and nothing else */
 
 /* What directives do; w is the path, for messages. */
 void include_file(

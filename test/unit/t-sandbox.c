@@ -92,6 +92,9 @@ child(const struct way *w, bool open_filter, int in, int out)
 	dup2(open("/etc", O_RDONLY | O_DIRECTORY), OUTSIDE_FD);
 	dup2(open(at("%s/in", dir), O_RDONLY | O_DIRECTORY), WITHIN_FD);
 	snprintf(uid, sizeof uid, "%u", OWN_UID);
+	/* Opened as who we are: the checkout may stand where the other user cannot look. */
+	const int self = open(at(at("%s/%%s", bin), w->program), O_RDONLY | O_CLOEXEC);
+
 	argv[n++] = w->program;
 	if (open_filter)
 		argv[n++] = "-o";
@@ -110,7 +113,7 @@ child(const struct way *w, bool open_filter, int in, int out)
 	argv[n++] = at("%s/rw=3", dir);
 	argv[n++] = at("%s/absent=9", dir);
 	argv[n] = NULL;
-	execv(at(at("%s/%%s", bin), w->program), (char **)(uintptr_t)argv);
+	fexecve(self, (char **)(uintptr_t)argv, environ);
 	_exit(98);
 }
 

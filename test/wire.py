@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
 """For system tests that speak qrexec byte by byte: numbers (spec/qrexec 1), links, and running the tests."""
-import os, socket, struct, subprocess, sys, traceback
+import atexit, os, shutil, socket, struct, subprocess, sys, tempfile, traceback
 
 STDIN, STDOUT, STDERR, CODE = 0x190, 0x191, 0x192, 0x193
 EXEC, JUST, CONNECT, REFUSED = 0x200, 0x201, 0x202, 0x203
@@ -78,6 +78,14 @@ def listen(path, mode=0o666, uid=0, backlog=64):
         os.seteuid(0)
     s.settimeout(LIMIT)
     return s
+
+
+def reachable(*files):
+    """Copies for other users: the checkout may stand where they cannot look."""
+    d = tempfile.mkdtemp(prefix="t-", dir="/tmp")
+    os.chmod(d, 0o755)
+    atexit.register(shutil.rmtree, d, True)
+    return [shutil.copy(f, d) for f in files]
 
 
 def mount(*a):

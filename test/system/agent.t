@@ -7,7 +7,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from wire import *
 
 O = os.environ.get("O", "build/local")
-AGENT, CLIENT = os.path.abspath(O + "/bin/qrexec-agent"), os.path.abspath(O + "/bin/qrexec-client-vm")
+AGENT, CLIENT = reachable(O + "/bin/qrexec-agent", O + "/bin/qrexec-client-vm")
 ROOT = os.geteuid() == 0
 ME = pwd.getpwuid(os.geteuid()).pw_name
 

@@ -14,7 +14,10 @@ if os.environ.get("POLICYD_T") != "1":
     os.execvp("unshare", ["unshare", "-mp", "--fork", "--kill-child", "--mount-proc", "--propagation", "private",
                           sys.executable, os.path.abspath(__file__)] + sys.argv[1:])
 
-PROG, ASK = O + "/bin/policyd", O + "/bin/qrexec-ask"
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from wire import reachable
+
+PROG, ASK = reachable(O + "/bin/policyd", O + "/bin/qrexec-ask")
 S, E = "/run/qubes/s/policy.sock", "/run/qubes/s/policy.EvalSimple.sock"
 POLICY = "/etc/qubes/policy.d/30-user.policy"
 BASE, GID, LIMIT = 1900000000, 65432, 30

@@ -11,7 +11,7 @@ UUID = "3b1fb8e0-8ef8-4e0e-8a0a-3c1c5dcd4c2f"
 bindir = tempfile.mkdtemp(prefix="qd-bin-")
 os.chmod(bindir, 0o755)
 for prog in ("qrexecd", "qrexec-client"):
-    shutil.copy(os.path.join(O, "bin", prog), bindir)
+    shutil.copy(os.path.join(os.environ.get("QD_AGAIN") or os.path.join(O, "bin"), prog), bindir)
 
 
 def hello(version):
@@ -905,8 +905,9 @@ def it_is_in_its_sandbox():
 def all_this_without_being_root():
     if os.geteuid() != 0 or os.environ.get("QD_AGAIN"):
         return "not root"
-    r = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable,
-                        os.path.abspath(__file__)], env=dict(os.environ, QD_AGAIN=bindir, TMPDIR="/tmp", HOME="/"),
+    me, wire = reachable(os.path.abspath(__file__), os.path.join(os.path.dirname(os.path.abspath(__file__)), "../wire.py"))
+    r = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, me], cwd="/",
+                       env=dict(os.environ, QD_AGAIN=bindir, TMPDIR="/tmp", HOME="/", PYTHONPATH=os.path.dirname(wire)),
                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert r.returncode == 0, r.stdout.decode()
 

@@ -25,8 +25,7 @@ done_testing() { echo "1..$tap_n"; }
 rc() { # COMMAND...: its exit status as output
 	"$@" >/dev/null 2>&1 && echo 0 || echo $?
 }
-# until COMMAND... : waits at most $LIMIT (10) seconds; a new try whenever something below /run/qubes or
-# /var/log/qubes changes, and at least twice a second.
+# until_true COMMAND...: looks every 20 ms, for at most $LIMIT (10) seconds.
 until_true() {
 	end=$(($(date +%s%N) / 1000000 + ${LIMIT-10} * 1000))
 	while ! "$@" >/dev/null 2>&1; do

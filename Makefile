@@ -7,8 +7,8 @@
 include config.mk
 Q = @
 
-ifneq ($(BACKEND),local)
-$(error BACKEND = $(BACKEND): only the local backend can be built so far)
+ifeq ($(filter $(BACKEND),local xen),)
+$(error BACKEND = $(BACKEND): local or xen)
 endif
 
 ifeq ($(STATIC),1)
@@ -34,6 +34,9 @@ LDFLAGS += -Wl,-z,relro,-z,now,--gc-sections,--as-needed
 #   INSTALL_FILES                  SOURCE:DESTINATION[:MODE]
 #   MANPAGES                       ROOM/PAGE.SECTION
 ROOMS = lib conf rpc engine policy ask qpolicy qrexecd dom0 agent chand vmstart startd s6
+ifeq ($(BACKEND),xen)
+ROOMS += xen image
+endif
 PROGS =
 HOST_PROGS =
 USER_PROGS =
@@ -68,7 +71,7 @@ $(O)/filter-gen: build-tools/filter-gen.c
 define FILTER_RULE
 $(O)/gen/$(basename $(notdir $(1))).filter.h: $(1) $(wildcard lib/*.filter.inc) $(O)/filter-gen
 	@mkdir -p $$(@D)
-	$(O)/filter-gen $$< > $$@.tmp && mv $$@.tmp $$@
+	$(O)/filter-gen $(BACKEND) $$< > $$@.tmp && mv $$@.tmp $$@
 endef
 $(foreach f,$(FILTERS),$(eval $(call FILTER_RULE,$(f))))
 

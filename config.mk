@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # What is built and where it goes. Edit, or override on the command line.
 
-# local: qubes are Linux namespaces on this machine.  xen: the product (not yet).
+# local: qubes are Linux namespaces on this machine.  xen: the product, on real Xen (image/).
 BACKEND = local
 
 # Programs are found by scripts under these names; services live in LIBDIR.

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * filter-gen X.filter > X.filter.h, when building. A filter file has one allowed system call a
- *line, with the arguments it must have if not any; lines for the same call are alternatives:
+ * filter-gen BACKEND X.filter > X.filter.h, when building. A filter file has one allowed system
+ *call a line, with the arguments it must have if not any; lines for the same call are alternatives:
  *
- *	include base			lib/base.filter.inc
+ *	include base			lib/base.filter.inc, or first lib/base.BACKEND.filter.inc
  *	read
  *	socket arg0==AF_UNIX
  *	mmap arg2&PROT_EXEC==0		that bit not set
@@ -21,6 +21,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+typedef uint16_t domid_t; /* which the next header lacks */
+#include <xen/evtchn.h>
 
 #define MAX_CALLS 30
 #define ARGS 6
@@ -58,7 +61,7 @@ static const struct {
 	N(FIONREAD), N(FIONBIO), N(TCGETS), N(TIOCGWINSZ), N(TIOCSWINSZ),
 	N(PR_SET_NAME), N(PR_SET_PDEATHSIG), N(PR_SET_DUMPABLE), N(PR_SET_NO_NEW_PRIVS),
 	N(CLONE_VM), N(CLONE_VFORK), N(CLONE_NEWUSER), N(CLONE_NEWNS), N(SIGCHLD), N(SIGTERM), N(SIGKILL), N(SIGHUP),
-	N(WNOHANG), N(S_IFMT),
+	N(WNOHANG), N(S_IFMT), N(IOCTL_EVTCHN_NOTIFY),
 };
 /* clang-format on */
 
@@ -66,7 +69,7 @@ struct gen {
 	scmp_filter_ctx ctx;
 	int calls[MAX_CALLS + 1];
 	size_t ncalls;
-	const char *file;
+	const char *backend, *file;
 	int line;
 };
 
@@ -167,7 +170,9 @@ include(struct gen *g, const char *name, int depth)
 
 	if (!name || depth == 3)
 		bad(g, "bad include", name);
-	snprintf(path, sizeof path, "lib/%s.filter.inc", name);
+	snprintf(path, sizeof path, "lib/%s.%s.filter.inc", name, g->backend);
+	if (access(path, F_OK) < 0)
+		snprintf(path, sizeof path, "lib/%s.filter.inc", name);
 	read_filter(g, path, depth + 1);
 	g->file = file;
 	g->line = line;
@@ -235,15 +240,16 @@ main(int argc, char **argv)
 {
 	struct gen g = {.ctx = seccomp_init(SCMP_ACT_KILL_PROCESS)};
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: filter-gen X.filter > X.filter.h\n");
+	if (argc != 3) {
+		fprintf(stderr, "usage: filter-gen BACKEND X.filter > X.filter.h\n");
 		return 100;
 	}
+	g.backend = argv[1];
 	if (!g.ctx || seccomp_attr_set(g.ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) < 0 ||
 	    seccomp_attr_set(g.ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2) < 0)
 		return 111;
-	read_filter(&g, argv[1], 0);
-	print_header(&g, argv[1]);
+	read_filter(&g, argv[2], 0);
+	print_header(&g, argv[2]);
 	seccomp_release(g.ctx);
 	return fflush(stdout) == 0 && !ferror(stdout) ? 0 : 111;
 }

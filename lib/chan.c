@@ -56,11 +56,9 @@ ask_chand(int s, enum vchan_role role, uint32_t domid, uint32_t port, int ms, co
 		*why = "refused by chand";
 		return NULL;
 	}
-	v = vchan_take(role, &fd, 1);
-	if (v == NULL) {
-		*why = "no memory";
-		close(fd);
-	}
+	v = vchan_take(role, fd);
+	if (v == NULL)
+		*why = "the channel from chand cannot be used";
 	return v;
 }
 

@@ -178,21 +178,20 @@ vchan_self(void)
 }
 
 struct vchan *
-vchan_take(enum vchan_role role, const int *fds, size_t nfds)
+vchan_take(enum vchan_role role, int fd)
 {
-	struct vchan *v = nfds == 1 ? new_end(role, 0) : NULL;
+	struct vchan *v = new_end(role, 0);
 
-	if (nfds != 1)
-		errno = EINVAL;
-	for (size_t i = 0; !v && i < nfds; i++)
-		close(fds[i]);
-	if (!v)
+	if (!v) {
+		close(fd);
+		errno = ENOMEM;
 		return NULL;
-	fd_nonblock(fds[0], true);
+	}
+	fd_nonblock(fd, true);
 	if (role == VCHAN_CLIENT)
-		opened(v, fds[0]);
+		opened(v, fd);
 	else
-		v->fd = fds[0];
+		v->fd = fd;
 	return v;
 }
 

@@ -2,7 +2,8 @@
 /*
  * A byte channel between two domains. An end is made of descriptors that chand hands over, or, by
  * hand on the local backend, opened here by name: VCHAN_SOCKET_DIR/vchan.SERVER.CLIENT.PORT.sock, a
- * stream of raw bytes, own domid in VCHAN_DOMAIN (spec/qrexec 2 "vchan backends"). Nothing here
+ * stream of raw bytes, own domid in VCHAN_DOMAIN (spec/qrexec 2 "vchan backends"). On Xen a name is
+ * /local/domain/SERVER/data/vchan/CLIENT/PORT in xenstore; qubes open by it. Nothing here
  * blocks but vchan_wait; no threads; at least 64 KiB each way. Filters: "include vchan", for
  * vchan_open as a client inside the sandbox "include vchan-name".
  */
@@ -16,7 +17,6 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#define VCHAN_FDS 4 /* most descriptors one end is made of (local: 1) */
 #define VCHAN_RING 65536
 
 enum vchan_role { VCHAN_SERVER, VCHAN_CLIENT };
@@ -31,14 +31,18 @@ struct vchan;
 /*
  * By name. A server listens at once and is WAITING until the peer comes; its name is gone as soon
  * as it has (so a reused port never meets a stale listener). A client is WAITING until the server
- * is there. dir NULL: $VCHAN_SOCKET_DIR, else /var/run/vchan. NULL, errno on failure.
+ * is there. dir NULL: $VCHAN_SOCKET_DIR, else /var/run/vchan; of no meaning on Xen. NULL, errno on
+ * failure.
  */
 struct vchan *vchan_open(
     enum vchan_role role, const char *dir, uint32_t self, uint32_t peer, uint32_t port);
-uint32_t vchan_self(void); /* $VCHAN_DOMAIN, default 0 */
+uint32_t vchan_self(void); /* $VCHAN_DOMAIN, default 0; Xen: as xenstore says */
 
-/* From descriptors (chansock.h). They belong to the channel now. */
-struct vchan *vchan_take(enum vchan_role role, const int *fds, size_t nfds);
+/*
+ * From the descriptor that chand handed over (chansock.h): local, the stream or the listener; Xen,
+ * a bundle (xen/end.h). It belongs to the channel now, also when NULL (errno) is returned.
+ */
+struct vchan *vchan_take(enum vchan_role role, int fd);
 
 enum vchan_state vchan_state(const struct vchan *v);
 

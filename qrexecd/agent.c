@@ -334,7 +334,7 @@ link_take(struct qd *q, int fd)
 {
 	struct link *k = &q->link;
 
-	k->v = vchan_take(VCHAN_CLIENT, &fd, 1);
+	k->v = vchan_take(VCHAN_CLIENT, fd);
 	if (k->v == NULL)
 		die("no memory");
 	k->state = LINK_HELLO;

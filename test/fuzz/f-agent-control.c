@@ -50,7 +50,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	    .numbers = 1};
 	a.in.max = MSG_HEADER_LEN + EXEC_PARAMS_LEN + CMDLINE_LEN_MAX + CONTROL_BODY_MAX;
 	a.out.max = OUT_MAX + 2 * CONTROL_BODY_MAX + 2 * CONNS * REPORT_LEN;
-	a.v = vchan_take(VCHAN_CLIENT, &link[0], 1);
+	a.v = vchan_take(VCHAN_CLIENT, link[0]);
 	a.conn[0] = (struct conn){.kind = WAITING, .a = &a, .fd = waiter[0], .number = 1};
 	a.conn[1] = (struct conn){.kind = ASKING, .a = &a, .fd = -1};
 	if (data[0] & 1) {

@@ -31,7 +31,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	r.filter_out = data[0] & 4;
 	r.read_first = data[0] & 8;
 	r.exit_on_client_eof = data[0] & 16;
-	r.v = vchan_take(VCHAN_CLIENT, &p[1], 1);
+	r.v = vchan_take(VCHAN_CLIENT, p[1]);
 	r.in = data[0] & 32 ? open("/dev/null", O_RDONLY) : -1;
 	r.out = open("/dev/null", O_WRONLY);
 	r.err = -1;

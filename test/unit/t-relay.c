@@ -79,7 +79,7 @@ relay_process(struct call *c, int chan, int in[2], int out[2], int err[2])
 	sigaddset(&set, SIGUSR1);
 	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	r->v = vchan_take(VCHAN_CLIENT, &chan, 1);
+	r->v = vchan_take(VCHAN_CLIENT, chan);
 	r->control = c->control > 0 ? c->control : -1;
 	r->in = in[0];
 	r->out = c->one_sock ? in[0] : out[1];

@@ -1,232 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 #include <errno.h>
 #include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "buf.h"
 #include "log.h"
-#include "vmconf.h"
+#include "vmconf-keys.h"
 
 #define FILE_MAX 65536u
-#define TIMEOUT_MAX 86400u
 #define CHAIN_MAX 3 /* DispVM, AppVM, TemplateVM */
-#define DOM0_UUID "00000000-0000-0000-0000-000000000000"
-
-struct key;
-/* Checks a value and stores it. NULL, or what is wrong with it. */
-typedef const char *set_fn(struct vmconf *c, const struct key *k, const char *val);
-static set_fn set_bool, set_label, set_name, set_root, set_secs, set_service, set_tags, set_type,
-    set_user, set_uuid;
-
-enum { GLOBAL = 1, INHERIT = 2 }; /* may stand in "defaults"; comes from the template */
-
-static const struct key {
-	const char *name;
-	set_fn *set;
-	size_t off, size;
-	int flags;
-} keys[] = {
-#define KEY(f, set, flags)                                                                         \
-	{                                                                                          \
-#f, set, offsetof(struct vmconf, f), sizeof(((struct vmconf *)0)->f), flags        \
-	}
-    KEY(label, set_label, 0),
-    KEY(type, set_type, 0),
-    KEY(template, set_name, 0),
-    KEY(tags, set_tags, 0),
-    KEY(default_dispvm, set_name, GLOBAL),
-    KEY(uuid, set_uuid, 0),
-    KEY(relayvm, set_name, 0),
-    KEY(transport_rpc, set_service, 0),
-    KEY(guivm, set_name, 0),
-    KEY(default_user, set_user, GLOBAL | INHERIT),
-    KEY(root, set_root, GLOBAL | INHERIT),
-    KEY(template_for_dispvms, set_bool, 0),
-    KEY(autostart, set_bool, 0),
-    KEY(internal, set_bool, 0),
-    KEY(qrexec_timeout, set_secs, GLOBAL | INHERIT),
-    KEY(shutdown_timeout, set_secs, GLOBAL | INHERIT),
-#undef KEY
-};
-#define NKEYS (sizeof(keys) / sizeof(keys[0]))
-
-static void *
-field(struct vmconf *c, const struct key *k)
-{
-	return (char *)c + k->off;
-}
-
-static const char *
-store(struct vmconf *c, const struct key *k, const char *val)
-{
-	int n = snprintf(field(c, k), k->size, "%s", val);
-
-	return n >= 0 && (size_t)n < k->size ? NULL : "too long";
-}
-
-static const char *
-set_label(struct vmconf *c, const struct key *k, const char *val)
-{
-	static const char *const labels[] = {
-	    "red", "orange", "yellow", "green", "gray", "blue", "purple", "black", NULL};
-
-	return one_of(labels, val) ? store(c, k, val)
-				   : "not red, orange, yellow, green, gray, blue, purple or black";
-}
-
-static const char *
-set_type(struct vmconf *c, const struct key *k, const char *val)
-{
-	static const char *const types[] = {
-	    "AppVM", "TemplateVM", "StandaloneVM", "DispVM", "RemoteVM", "AdminVM", NULL};
-
-	if (is_dom0(c->name) != (strcmp(val, "AdminVM") == 0))
-		return "dom0, and nobody else, is the AdminVM";
-	return one_of(types, val)
-		   ? store(c, k, val)
-		   : "not AppVM, TemplateVM, StandaloneVM, DispVM, RemoteVM or AdminVM";
-}
-
-/* Empty: none. */
-static const char *
-set_name(struct vmconf *c, const struct key *k, const char *val)
-{
-	return *val == '\0' || name_ok(val) ? store(c, k, val) : "not a qube's name";
-}
-
-static const char *
-set_service(struct vmconf *c, const struct key *k, const char *val)
-{
-	for (const char *p = val; *p != '\0'; p++)
-		if (!service_byte((unsigned char)*p))
-			return "not a service's name";
-	return store(c, k, val);
-}
-
-static const char *
-set_user(struct vmconf *c, const struct key *k, const char *val)
-{
-	if (*val == '\0' || *val == '-' || *val == '.' || (*val >= '0' && *val <= '9'))
-		return "not a user's name";
-	return set_service(c, k, val) == NULL ? NULL : "not a user's name";
-}
-
-static const char *
-set_root(struct vmconf *c, const struct key *k, const char *val)
-{
-	return *val == '\0' || *val == '/' ? store(c, k, val) : "not an absolute path";
-}
-
-static const char *
-set_uuid(struct vmconf *c, const struct key *k, const char *val)
-{
-	char low[UUID_LEN + 1];
-
-	if (!uuid_ok(val))
-		return "not a UUID";
-	for (size_t i = 0; i <= UUID_LEN; i++)
-		low[i] = (char)(val[i] >= 'A' && val[i] <= 'F' ? val[i] - 'A' + 'a' : val[i]);
-	if (is_dom0(c->name) != (strcmp(low, DOM0_UUID) == 0))
-		return "the zero UUID is dom0's, and dom0 has no other";
-	return store(c, k, low);
-}
-
-static const char *
-set_bool(struct vmconf *c, const struct key *k, const char *val)
-{
-	static const char *const yes[] = {"true", "True", "1", "yes", NULL};
-	static const char *const no[] = {"false", "False", "0", "no", NULL};
-	bool *out = field(c, k);
-
-	*out = one_of(yes, val);
-	return *out || one_of(no, val) ? NULL : "not true or false";
-}
-
-static const char *
-set_secs(struct vmconf *c, const struct key *k, const char *val)
-{
-	uint32_t *out = field(c, k), v;
-
-	if (!parse_u32(val, TIMEOUT_MAX, &v) || v == 0)
-		return "not a number of seconds from 1 to 86400";
-	*out = v;
-	return NULL;
-}
-
-static const char *
-add_tag(struct vmconf *c, const char *tag, size_t n)
-{
-	if (n > VM_TAG_LEN)
-		return "a tag is longer than 63";
-	for (size_t i = 0; i < n; i++)
-		if (!service_byte((unsigned char)tag[i]))
-			return "a tag may hold A-Z a-z 0-9 _ . - only";
-	for (size_t i = 0; i < c->ntags; i++)
-		if (strlen(c->tags[i]) == n && memcmp(c->tags[i], tag, n) == 0)
-			return NULL;
-	if (c->ntags == VM_TAGS)
-		return "more than 32 tags";
-	memcpy(c->tags[c->ntags], tag, n);
-	c->tags[c->ntags++][n] = '\0';
-	return NULL;
-}
-
-static const char *
-set_tags(struct vmconf *c, const struct key *k, const char *val)
-{
-	const char *why = NULL;
-
-	(void)k;
-	c->ntags = 0;
-	while (why == NULL && *(val += strspn(val, " \t")) != '\0') {
-		size_t n = strcspn(val, " \t");
-
-		why = add_tag(c, val, n);
-		val += n;
-	}
-	return why;
-}
-
-/* Changes, insertions and deletions that make a of b; both shorter than 32. */
-static unsigned
-distance(const char *a, const char *b)
-{
-	unsigned row[33], diag, up, least;
-	size_t na = strlen(a), nb = strlen(b);
-
-	for (size_t j = 0; j <= nb; j++)
-		row[j] = (unsigned)j;
-	for (size_t i = 1; i <= na; i++) {
-		diag = row[0];
-		row[0] = (unsigned)i;
-		for (size_t j = 1; j <= nb; j++) {
-			up = row[j];
-			least = (up < row[j - 1] ? up : row[j - 1]) + 1;
-			diag += a[i - 1] != b[j - 1];
-			row[j] = diag < least ? diag : least;
-			diag = up;
-		}
-	}
-	return row[nb];
-}
-
-static const struct key *
-nearest(const char *word)
-{
-	const struct key *best = NULL;
-	unsigned d, least = 3;
-
-	for (size_t i = 0; i < NKEYS && strlen(word) < 32; i++) {
-		d = distance(word, keys[i].name);
-		if (d < least) {
-			least = d;
-			best = &keys[i];
-		}
-	}
-	return best;
-}
 
 /* Where we are, for what may go wrong here. */
 static void
@@ -250,7 +33,7 @@ wrong(struct vmconf_error *e, const char *fmt, ...)
 static bool
 unknown_key(const char *word, struct vmconf_error *e)
 {
-	const struct key *k = nearest(word);
+	const struct key *k = key_nearest(word);
 	char esc[40];
 
 	log_escs(esc, sizeof(esc), word);
@@ -284,7 +67,7 @@ parse_line(struct vmconf *c, char *line, int need, uint32_t *seen, struct vmconf
 {
 	char *key = trim(line), *eq = strchr(key, '=');
 	const char *why;
-	size_t i = 0;
+	const struct key *k;
 
 	if (*key == '\0')
 		return true;
@@ -292,16 +75,15 @@ parse_line(struct vmconf *c, char *line, int need, uint32_t *seen, struct vmconf
 		return wrong(e, "expected: key = value");
 	*eq = '\0';
 	key = trim(key);
-	while (i < NKEYS && strcmp(keys[i].name, key) != 0)
-		i++;
-	if (i == NKEYS)
+	k = key_find(key);
+	if (k == NULL)
 		return unknown_key(key, e);
-	if ((keys[i].flags & need) != need)
+	if ((k->flags & need) != need)
 		return wrong(e, "this key may not stand in the defaults");
-	if (*seen & 1u << i)
+	if (*seen & key_bit(k))
 		return wrong(e, "this key was given before");
-	*seen |= 1u << i;
-	why = keys[i].set(c, &keys[i], trim(eq + 1));
+	*seen |= key_bit(k);
+	why = k->set(c, k, trim(eq + 1));
 	return why == NULL || wrong(e, "%s: %s", key, why);
 }
 
@@ -352,7 +134,7 @@ parse(struct vmconf *c, const char *file, const char *untrusted, size_t n, int n
 {
 	char line[4096];
 	const char *nl;
-	uint32_t seen = 0;
+	uint32_t seen = 0; /* bits: at most 32 keys */
 	size_t len;
 
 	at(e, file, 0);
@@ -404,7 +186,10 @@ builtin(struct vmconf *c, const char *name)
 {
 	bool dom0 = is_dom0(name);
 
-	*c = (struct vmconf){.qrexec_timeout = 60, .shutdown_timeout = 60};
+	*c = (struct vmconf){
+	    .qrexec_timeout = 60, .shutdown_timeout = 60, .memory = 400, .vcpus = 2};
+	snprintf(c->virt_mode, sizeof(c->virt_mode), "pvh");
+	snprintf(c->mac, sizeof(c->mac), "00:16:3e:5e:6c:00");
 	snprintf(c->name, sizeof(c->name), "%s", name);
 	snprintf(c->type, sizeof(c->type), "%s", dom0 ? "AdminVM" : "AppVM");
 	snprintf(c->label, sizeof(c->label), "%s", dom0 ? "black" : "red");
@@ -430,13 +215,13 @@ read_maybe(int dirfd, const char *name, bool maybe, struct buf *b, struct vmconf
 static void
 inherit(struct vmconf *c, const struct vmconf *from)
 {
-	for (const struct key *k = keys; k < keys + NKEYS; k++)
-		if (k->flags & INHERIT)
-			memcpy(field(c, k), (const char *)from + k->off, k->size);
-	/* a disposable's disposables are its own template's kind, never the machine's default
-	 * (QSB-047) */
-	if (strcmp(c->type, "DispVM") == 0)
+	keys_inherit(c, from);
+	/* a disposable's disposables are its own template's kind, never the machine's default, and
+	 * so is its network (QSB-047) */
+	if (strcmp(c->type, "DispVM") == 0) {
 		memcpy(c->default_dispvm, from->name, sizeof(c->default_dispvm));
+		memcpy(c->netvm, from->netvm, sizeof(c->netvm));
+	}
 }
 
 static bool load(int dirfd, const char *name, struct vmconf *c, int depth, struct vmconf_error *e);
@@ -461,6 +246,8 @@ load_own(int dirfd, struct vmconf *c, const struct buf *own, int depth, struct v
 		memcpy(c->type, first.type, sizeof(c->type));
 		inherit(c, &tmpl);
 	}
+	if (strcmp(first.type, "TemplateVM") == 0)
+		c->netvm[0] = '\0'; /* the machine's default is not for templates */
 	return vmconf_parse(c, c->name, text, own->len, e);
 }
 

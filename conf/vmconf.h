@@ -14,6 +14,13 @@
 
 #define VM_TAGS 32
 #define VM_TAG_LEN 63
+#define VM_PATH_LEN 255
+#define VM_OPTS_LEN 512
+#define VM_MEMORY_MIN 32
+#define VM_MEMORY_MAX (1u << 20) /* 1 TiB */
+#define VM_VCPUS_MAX 64
+#define VM_PREPARE_MAX 16
+#define VM_KERNELS "/var/lib/qubes/vm-kernels"
 
 struct vmconf {
 	char name[NAME_LEN_MAX + 1];
@@ -26,7 +33,20 @@ struct vmconf {
 	char transport_rpc[64];
 	char guivm[NAME_LEN_MAX + 1];
 	char default_user[32]; /* user */
-	char root[256]; /* local backend: the template's root directory; empty: this machine's */
+	/* local backend: the template's root directory, empty: this machine's. Xen: xvda, as below.
+	 */
+	char root[VM_PATH_LEN + 1];
+	/* Xen: an image file or a block device; empty: none */
+	char private[VM_PATH_LEN + 1], volatile_[VM_PATH_LEN + 1];
+	char virt_mode[8];	      /* pvh, pv, hvm */
+	char kernel[VM_PATH_LEN + 1]; /* a name in VM_KERNELS, or an absolute path; a directory */
+	char kernelopts[VM_OPTS_LEN + 1]; /* counts only with own_kernelopts */
+	bool own_kernelopts;
+	uint32_t memory; /* MiB, 400 */
+	uint32_t vcpus;	 /* 2 */
+	char netvm[NAME_LEN_MAX + 1];
+	char mac[18], ip[16]; /* ip empty: from the qid */
+	uint32_t prepare;     /* how many are built ahead */
 	bool template_for_dispvms, autostart, internal;
 	uint32_t qrexec_timeout, shutdown_timeout; /* seconds, 60 */
 	size_t ntags;

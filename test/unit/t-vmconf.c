@@ -75,6 +75,54 @@ every_key(void **state)
 }
 
 static void
+domain_keys(void **state)
+{
+	char opts[600] = "kernelopts=";
+
+	file("defaults", "memory=300\nnetvm=sys-net\n");
+	file("tpl", "type=TemplateVM\nvcpus=3\nkernel=k1\nvirt_mode=pv\nprivate=/"
+		    "p\nmac=02:00:00:00:00:01\n");
+	file("work", "template=tpl\nip=10.1.2.3\nvolatile=/dev/v\nprepare=2\n");
+	file("own", "template=tpl\nkernelopts=\nnetvm=\n");
+	assert_true(load("tpl"));
+	assert_string_equal(c.netvm, ""); /* templates have none */
+	assert_true(load("work"));
+	assert_int_equal(c.memory, 300);
+	assert_int_equal(c.vcpus, 3);
+	assert_string_equal(c.kernel, "k1");
+	assert_string_equal(c.virt_mode, "pv");
+	assert_string_equal(c.netvm, "sys-net");
+	assert_string_equal(c.private, "");
+	assert_string_equal(c.volatile_, "/dev/v");
+	assert_string_equal(c.mac, "00:16:3e:5e:6c:00");
+	assert_string_equal(c.ip, "10.1.2.3");
+	assert_int_equal(c.prepare, 2);
+	assert_false(c.own_kernelopts);
+	assert_true(load("own"));
+	assert_true(c.own_kernelopts && c.kernelopts[0] == '\0' && c.netvm[0] == '\0');
+	file("defaults", "");
+	file("bare", "");
+	assert_true(load("bare"));
+	assert_int_equal(c.memory, 400);
+	assert_int_equal(c.vcpus, 2);
+	assert_string_equal(c.virt_mode, "pvh");
+	/* a disposable's network is its template's (QSB-047) */
+	file("defaults", "netvm=sys-net\n");
+	file("dvm", "netvm=tor\n");
+	file("disp", "type=DispVM\ntemplate=dvm\n");
+	assert_true(load("disp"));
+	assert_string_equal(c.netvm, "tor");
+	file("defaults", "");
+	memset(opts + 11, 'x', 512);
+	file("bare", opts);
+	assert_true(load("bare"));
+	opts[11 + 512] = 'x';
+	file("bare", opts);
+	assert_false(load("bare"));
+	assert_string_equal(e.text, "kernelopts: longer than 512");
+}
+
+static void
 inheritance(void **state)
 {
 	file("defaults", "default_dispvm=dvm\ndefault_user=def\nqrexec_timeout=9\n");
@@ -167,7 +215,27 @@ bad_lines_say_file_and_line(void **state)
 	} bad[] = {
 	    {"lable=red", "unknown key lable (label is meant?)"},
 	    {"Template=x", "unknown key Template (template is meant?)"},
-	    {"memory=400", "unknown key memory"},
+	    {"maxmem=400", "unknown key maxmem"},
+	    {"memory=31", "memory: not a number of MiB from 32 to 1048576"},
+	    {"memory=1048577", "memory: not a number of MiB from 32 to 1048576"},
+	    {"memory=4G", "memory: not a number of MiB from 32 to 1048576"},
+	    {"vcpus=0", "vcpus: not a number from 1 to 64"},
+	    {"vcpus=65", "vcpus: not a number from 1 to 64"},
+	    {"prepare=17", "prepare: not a number from 0 to 16"},
+	    {"virt_mode=PV", "virt_mode: not pvh, pv or hvm"},
+	    {"kernel=../x", "kernel: neither a name nor an absolute path"},
+	    {"kernel=a/b", "kernel: neither a name nor an absolute path"},
+	    {"kernelopts=a\tb", "kernelopts: not printable ASCII"},
+	    {"netvm=-x", "netvm: not a qube's name"},
+	    {"mac=00:16:3E:5e:6c:00", "mac: not a MAC address like 00:16:3e:5e:6c:00"},
+	    {"mac=01:16:3e:5e:6c:00", "mac: not a MAC address like 00:16:3e:5e:6c:00"},
+	    {"mac=00:16:3e:5e:6c", "mac: not a MAC address like 00:16:3e:5e:6c:00"},
+	    {"ip=10.0.0", "ip: not an IPv4 address"},
+	    {"ip=10.0.0.256", "ip: not an IPv4 address"},
+	    {"ip=10..0.1", "ip: not an IPv4 address"},
+	    {"ip=10.0.0.1.", "ip: not an IPv4 address"},
+	    {"private=x.img", "private: not an absolute path"},
+	    {"volatile=x.img", "volatile: not an absolute path"},
 	    {"a key \033 longer than any=1", "not text: a NUL or control byte, or no UTF-8"},
 	    {"label", "expected: key = value"},
 	    {"=red", "unknown key "},
@@ -259,6 +327,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(built_in_values),
 	    cmocka_unit_test(every_key),
+	    cmocka_unit_test(domain_keys),
 	    cmocka_unit_test(inheritance),
 	    cmocka_unit_test(disposable_default_is_its_template_QSB_047),
 	    cmocka_unit_test(templates_that_fail),

@@ -98,7 +98,7 @@ install: all
 
 include test/test.mk
 
--include $(shell find $(O) -name '*.d' 2>/dev/null)
+-include $(shell find $(O)/obj $(O)/hobj $(O)/aobj $(O)/fobj -name '*.d' 2>/dev/null)
 clean:
 	rm -rf build
 

@@ -120,7 +120,7 @@ SANDBOXED_GEN = $(O)/gen/sandboxed.filter.h $(O)/gen/sandboxed-open.filter.h
 $(O)/hobj/test/unit/sandboxed.o $(O)/obj/test/unit/sandboxed.o: $(SANDBOXED_GEN)
 $(TESTBIN)/inject: test/unit/inject.c
 	@mkdir -p $(@D)
-	$(HOSTCC) -D_GNU_SOURCE -std=c11 -O1 -g $(TESTWARN) -o $@ $<
+	$(HOSTCC) -D_GNU_SOURCE -std=c11 -O1 -g $(TESTWARN) -static -o $@ $<
 $(TESTBIN)/sandboxed-host: $(O)/hobj/test/unit/sandboxed.o $(LIB_SRC:%.c=$(O)/hobj/%.o)
 	@mkdir -p $(@D)
 	$(HOSTCC) $(LDFLAGS) -pie -o $@ $^
@@ -129,3 +129,15 @@ $(TESTBIN)/sandboxed: $(O)/obj/test/unit/sandboxed.o $(O)/lib.a
 	$(LIBC_CC) $(LDFLAGS) $(LIBC_LDFLAGS) -o $@ $^
 TEST_HELPERS = $(TESTBIN)/inject $(TESTBIN)/sandboxed $(TESTBIN)/sandboxed-host
 check-unit: $(TEST_HELPERS)
+
+# On real Xen, in an emulated machine (test/xen): the same system tests, and what only Xen can show.
+XEN_TESTS = $(SYSTEM) $(wildcard test/xen/*.t)
+check-xen:
+	@if command -v qemu-system-x86_64 >/dev/null; then $(MAKE) -s BACKEND=xen check-xen-run; else \
+		echo 'check-xen: skipped: no qemu-system-x86_64 on this machine'; fi
+$(O)/image/test.cpio: test/xen/tools.py test/xen/agent test/xen/prepare $(O)/image/versions
+	@echo test tools
+	@test/xen/tools.py $(O)/image/root/lib/modules/*[0-9]-amd64 $(O)/image
+check-xen-run: all $(TEST_PROGS) $(O)/image/dom0.cpio $(O)/image/test.cpio
+	@O=$(O) test/xen/check $(XEN_TESTS)
+.PHONY: check-xen check-xen-run

@@ -19,17 +19,17 @@ t.User +root work vault allow user=root
 t.User * work vault allow
 P
 printf 'label = red\n' >/etc/qubes/vm.d/late
-is "$(rc qvm-start work vault)" 0 'two qubes start'
+is "$(rc qubes work vault)" 0 'two qubes run'
 like "$(qvm-ls --raw-data --fields name,state)" 'work\|Running' 'qvm-ls says Running'
 
 q() { qvm-run -p "$@"; }
-q vault 'mkdir -p /usr/local/etc/qubes-rpc; cd /usr/local/etc/qubes-rpc
+q -u root vault 'mkdir -p /usr/local/etc/qubes-rpc; cd /usr/local/etc/qubes-rpc
 for s in t.Echo t.Who t.User; do printf "#!/bin/sh\n" >$s; chmod +x $s; done
 echo "exec cat" >>t.Echo
 echo "echo \$QREXEC_REMOTE_DOMAIN \$QREXEC_SERVICE_FULL_NAME \$QREXEC_SERVICE_ARGUMENT" >>t.Who
 echo "id -un" >>t.User'
 
-head -c 3000000 /dev/urandom >/tmp/call.$$
+head -c $((3000000 / LESS)) /dev/urandom >/tmp/call.$$
 sum=$(sha256sum </tmp/call.$$)
 is "$(q work cat </tmp/call.$$ | sha256sum)" "$sum" 'bytes to a qube and back'
 is "$(q work 'qrexec-client-vm vault t.Echo' </tmp/call.$$ | sha256sum)" "$sum" 'bytes through two qubes'
@@ -87,17 +87,24 @@ is "$(q work 'printf "vault\0work" | qrexec-client-vm dom0 policy.EvalSimple+t.E
 
 echo 't.Who +ask work @anyvm ask default_target=vault' >/etc/qubes/policy.d/27-ask.policy
 is "$(rc q work 'qrexec-client-vm vault t.Who+ask')" 126 'ask, and nobody there to be asked: refused'
-printf '#!/bin/sh\ncat >/run/asked\necho allow:vault\n' >/run/answer
-chmod +x /run/answer
-qrexec-ask --ask-command /run/answer &
-ask=$!
-until_true test -S /run/qubes/ask/policy.Ask
-is "$(q work 'qrexec-client-vm vault t.Who+ask')" 'work t.Who+ask ask' 'ask: allowed by the person'
-like "$(cat /run/asked)" '"default_target": *"vault"' 'the front end is told the default target'
-sed -i 's/allow:vault/deny/' /run/answer
-is "$(rc q work 'qrexec-client-vm vault t.Who+ask')" 126 'ask: denied by the person'
-kill $ask
-like "$(cat /var/log/qubes/audit/work/current)" 'decision=allow rule=[^ ]*27-ask.policy:1.*service=t.Who\+ask' 'the audit knows'
+# The image has none, for it needs an X server's library.
+program=$(command -v qrexec-ask || echo "$O/bin/qrexec-ask")
+if [ "$(rc "$program" --help)" = 0 ]; then
+	printf '#!/bin/sh\ncat >/run/asked\necho allow:vault\n' >/run/answer
+	chmod +x /run/answer
+	"$program" --ask-command /run/answer &
+	ask=$!
+	until_true test -S /run/qubes/ask/policy.Ask
+	is "$(q work 'qrexec-client-vm vault t.Who+ask')" 'work t.Who+ask ask' 'ask: allowed by the person'
+	like "$(cat /run/asked)" '"default_target": *"vault"' 'the front end is told the default target'
+	sed -i 's/allow:vault/deny/' /run/answer
+	is "$(rc q work 'qrexec-client-vm vault t.Who+ask')" 126 'ask: denied by the person'
+	kill $ask
+	like "$(cat /var/log/qubes/audit/work/current)" \
+	    'decision=allow rule=[^ ]*27-ask.policy:1.*service=t.Who\+ask' 'the audit knows'
+else
+	skip 'ask' "qrexec-ask does not run here"
+fi
 
 echo 't.Echo * work vault deny' >/etc/qubes/policy.d/29-first.policy
 is "$(rc q work 'qrexec-client-vm vault t.Echo')" 126 'denied right after the edit'
@@ -111,7 +118,7 @@ like "$(cat /var/log/qubes/audit/work/current)" \
 is "$(grep -c . /var/log/qubes/audit/vault/current)" 1 "another qube's audit is a file of its own"
 
 is "$(qvm-run --all --no-gui 'exit 0' >/dev/null 2>&1; echo $?)" 0 'qvm-run --all'
-is "$(rc qvm-shutdown --wait work vault late)" 0 'shut down'
+is "$(rc qvm-shutdown --all --wait)" 0 'shut down'
 is "$(qvm-ls --running --raw-list)" dom0 'no qube runs'
 is "$(ls /run/qubes/state /run/qubes/local; grep -c ' /run/qubes/local/' /proc/mounts)" '/run/qubes/local:
 

@@ -10,10 +10,9 @@ inject=$out/test/inject
 tmp=$(mktemp -d)
 chmod 755 "$tmp"
 
-printf 'label = blue\n' >/etc/qubes/vm.d/work
 echo 't.Cat * work dom0 allow' >/etc/qubes/policy.d/30-user.policy
 ln -s /bin/cat /etc/qubes-rpc/t.Cat
-qvm-start work || { echo 'Bail out! no qube'; exit 1; }
+qubes work || { echo 'Bail out! no qube'; exit 1; }
 qid=$(sed -n 's/^qid=//p' /run/qubes/state/work)
 
 # What is there to be reached: sockets that anybody may connect to, two programs that do nothing.
@@ -132,7 +131,13 @@ is "$(for p in $bystander $keeper; do kill -0 "$p" || echo gone; done)" '' 'the 
 # Each line of a filter: a system call with the arguments it must have.
 lines() { # FILTER
 	sed 's/#.*//; s/[[:space:]]*$//; /^$/d' "$1" | while read -r word rest; do
-		if [ "$word" = include ]; then lines "$TOP/lib/$rest.filter.inc"; else echo "$word $rest"; fi
+		if [ "$word" != include ]; then
+			echo "$word $rest"
+		elif [ -e "$TOP/lib/$rest.${BACKEND:-local}.filter.inc" ]; then
+			lines "$TOP/lib/$rest.${BACKEND:-local}.filter.inc"
+		else
+			lines "$TOP/lib/$rest.filter.inc"
+		fi
 	done
 }
 for f in policy/policyd qrexecd/qrexecd dom0/qrexec-dom0 vmstart/console; do

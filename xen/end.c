@@ -4,7 +4,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -26,13 +25,6 @@ struct bundle {
 	uint64_t ctl, left, right;
 	uint8_t left_order, right_order, zero[6];
 };
-
-/* The driver's numbers are unsigned, musl's ioctl takes an int. */
-static int
-control(int fd, unsigned long what, void *arg)
-{
-	return ioctl(fd, (int)what, arg);
-}
 
 static void
 shut(int *fd)
@@ -81,7 +73,7 @@ share(int fd, uint32_t domid, size_t n, uint32_t *refs, uint64_t *index)
 	u.a.domid = (uint16_t)domid;
 	u.a.flags = GNTALLOC_FLAG_WRITABLE;
 	u.a.count = (uint32_t)n;
-	if (control(fd, IOCTL_GNTALLOC_ALLOC_GREF, &u) < 0)
+	if (driver(fd, IOCTL_GNTALLOC_ALLOC_GREF, &u) < 0)
 		return false;
 	*index = u.a.index;
 	memcpy(
@@ -104,7 +96,7 @@ reach(int fd, uint32_t domid, const uint32_t *refs, size_t n, uint64_t *index)
 	m->count = (uint32_t)n;
 	for (size_t i = 0; i < n; i++)
 		m->refs[i] = (struct ioctl_gntdev_grant_ref){.domid = domid, .ref = refs[i]};
-	ok = control(fd, IOCTL_GNTDEV_MAP_GRANT_REF, m) == 0;
+	ok = driver(fd, IOCTL_GNTDEV_MAP_GRANT_REF, m) == 0;
 	*index = m->index;
 	free(m);
 	return ok;
@@ -143,7 +135,7 @@ restrict_to(int fd, uint32_t peer)
 {
 	struct ioctl_evtchn_restrict_domid r = {.domid = (domid_t)peer};
 
-	return control(fd, IOCTL_EVTCHN_RESTRICT_DOMID, &r) == 0;
+	return driver(fd, IOCTL_EVTCHN_RESTRICT_DOMID, &r) == 0;
 }
 
 static bool
@@ -155,7 +147,7 @@ serve_event(struct end *e, uint32_t peer)
 	e->evtchn = open(EVTCHN, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (e->evtchn < 0)
 		return false;
-	port = control(e->evtchn, IOCTL_EVTCHN_BIND_UNBOUND_PORT, &b);
+	port = driver(e->evtchn, IOCTL_EVTCHN_BIND_UNBOUND_PORT, &b);
 	if (port < 0)
 		return false;
 	e->port = (uint32_t)port;
@@ -171,7 +163,7 @@ serve_notify(const struct end *e)
 	    .action = UNMAP_NOTIFY_CLEAR_BYTE | UNMAP_NOTIFY_SEND_EVENT,
 	    .event_channel_port = e->port,
 	};
-	return control(e->mem, IOCTL_GNTALLOC_SET_UNMAP_NOTIFY, &n) == 0;
+	return driver(e->mem, IOCTL_GNTALLOC_SET_UNMAP_NOTIFY, &n) == 0;
 }
 
 bool
@@ -226,7 +218,7 @@ call_event(struct end *e, uint32_t peer, uint32_t event)
 	e->evtchn = open(EVTCHN, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (e->evtchn < 0)
 		return false;
-	port = control(e->evtchn, IOCTL_EVTCHN_BIND_INTERDOMAIN, &b);
+	port = driver(e->evtchn, IOCTL_EVTCHN_BIND_INTERDOMAIN, &b);
 	if (port < 0)
 		return false;
 	e->port = (uint32_t)port;
@@ -250,7 +242,7 @@ call_pages(struct end *e, uint32_t peer, uint32_t gref, const struct ring_layout
 	    !reach(e->mem, peer, l->grants + left, right, &e->right))
 		return false;
 	n.index = e->ctl + offsetof(struct vchan_interface, cli_live);
-	return control(e->mem, IOCTL_GNTDEV_SET_UNMAP_NOTIFY, &n) == 0;
+	return driver(e->mem, IOCTL_GNTDEV_SET_UNMAP_NOTIFY, &n) == 0;
 }
 
 bool

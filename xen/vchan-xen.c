@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -66,7 +65,7 @@ tell(const struct vchan *v)
 {
 	struct ioctl_evtchn_notify n = {.port = v->port};
 
-	ioctl(v->evtchn, (int)IOCTL_EVTCHN_NOTIFY, &n);
+	driver(v->evtchn, IOCTL_EVTCHN_NOTIFY, &n);
 }
 
 static void *

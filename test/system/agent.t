@@ -6,6 +6,8 @@ import getpass, os, pwd, re, shutil, signal, socket, stat, struct, subprocess, s
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from wire import *
 
+local_only("the agent by hand over a socket directory; on Xen it runs in a qube (call.t)")
+
 O = os.environ.get("O", "build/local")
 AGENT, CLIENT = reachable(O + "/bin/qrexec-agent", O + "/bin/qrexec-client-vm")
 ROOT = os.geteuid() == 0

@@ -15,12 +15,12 @@ if os.environ.get("POLICYD_T") != "1":
                           sys.executable, os.path.abspath(__file__)] + sys.argv[1:])
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from wire import reachable
+from wire import SLOW, reachable
 
 PROG, ASK = reachable(O + "/bin/policyd", O + "/bin/qrexec-ask")
 S, E = "/run/qubes/s/policy.sock", "/run/qubes/s/policy.EvalSimple.sock"
 POLICY = "/etc/qubes/policy.d/30-user.policy"
-BASE, GID, LIMIT = 1900000000, 65432, 30
+BASE, GID, LIMIT = 1900000000, 65432, 30 * SLOW
 QID = {"work": 1, "vault": 2, "mail": 3, "late": 4}
 tests = []
 

@@ -7,6 +7,8 @@ import os, signal, socket, struct, subprocess, sys, threading, time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from wire import *
 
+local_only("against a data channel of sockets")
+
 BIN = os.path.abspath(os.path.join(os.environ.get("O", "build/local"), "bin/qrexec-dom0"))
 UID_BASE, GID_DAEMONS = 1900000000, 1900000000
 SVC_UID = UID_BASE + 2

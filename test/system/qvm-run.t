@@ -7,6 +7,8 @@ import os, pty, signal, socket, struct, subprocess, sys, time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from wire import *
 
+local_only("against a data channel of sockets")
+
 BIN = os.path.abspath(os.path.join(os.environ.get("O", "build/local"), "bin/qvm-run"))
 RUN = "/run/qubes"
 

@@ -26,19 +26,39 @@
 #include "sock.h"
 
 #define PEERS_MAX 4096
-#define PEERS_PER_DAEMON 16 /* of one uid that is no person: a qrexecd holds one channel */
+#define PEERS_OF_OTHERS 16 /* of one uid that may have nothing */
 #define NOFILE (3 * PEERS_MAX)
 #define REQUEST_MS 5000
-#define RETRY_MS 2
-#define ACCEPTS 64 /* in one go: the rest of the loop has its turn */
+#define RETRY_MS 2 /* doubled each time, up to */
+#define RETRY_MAX_MS 1000
+#define QUICK_LOOKS 50	/* a qube that says again and again that its server came: */
+#define SLOW_LOOK_MS 50 /* not looked at more often than so */
+#define ACCEPTS 64	/* in one go: the rest of the loop has its turn */
+
+/* What a qube's daemons may have, and how often at a time. */
+static const struct daemon {
+	enum prog prog;
+	unsigned roles; /* 1 << CHAN_x */
+	unsigned most;
+} daemons[] = {
+    {PROG_QREXECD, 1u << CHAN_CLIENT | 1u << CHAN_SERVER | 1u << CHAN_WATCH, 16},
+    {PROG_GUID, 1u << CHAN_CLIENT | 1u << CHAN_SERVER | 1u << CHAN_WATCH | 1u << CHAN_GRANTS, 256},
+};
 
 struct peer {
 	struct peer *next;
-	int fd, listener; /* listener: our copy while the name stands, else -1 */
+	int fd;
+	int came;   /* readable when a server's peer has come, or -1 */
+	int passed; /* what came with the request, or -1 */
 	uid_t uid;
-	bool person, waiting;
+	uint32_t qid;		     /* of a daemon, */
+	const struct daemon *daemon; /* or NULL */
+	bool person;
+	bool shown;   /* a server that the qube is shown */
+	bool waiting; /* a client whose server is not there yet */
+	bool soon;    /* its timer will look again because something came */
 	const struct domain *dom;
-	uint32_t port, timer, tries;
+	uint32_t port, pages, timer, tries, looks;
 	struct buf in;
 };
 
@@ -54,13 +74,14 @@ static struct {
 static void
 withdraw(struct peer *p)
 {
-	if (p->listener < 0)
-		return;
-	loop_del(s.loop, p->listener);
-	close(p->listener);
-	p->listener = -1;
-	if (p->dom)
+	if (p->came >= 0) {
+		loop_del(s.loop, p->came);
+		close(p->came);
+		p->came = -1;
+	}
+	if (p->shown)
 		backend_unlisten(p->dom, p->port);
+	p->shown = false;
 }
 
 static void
@@ -75,6 +96,8 @@ peer_free(struct peer *p)
 	loop_cancel(s.loop, p->timer);
 	loop_del(s.loop, p->fd);
 	close(p->fd);
+	if (p->passed >= 0)
+		close(p->passed);
 	buf_free(&p->in);
 	free(p);
 	s.npeers--;
@@ -92,20 +115,21 @@ refuse(struct peer *p, const char *reason)
 	peer_free(p);
 }
 
-/* Hands the descriptor over; from then on the connection is the control descriptor. */
-static bool
+/* Hands the descriptor over (-1: there is none); from then on the connection is the control
+ * descriptor. */
+static void
 hand_over(struct peer *p, int fd)
 {
 	char text[64];
 	const int n = snprintf(text, sizeof text, "result=ok\ndomid=%u\n\n", p->dom->domid);
-	const bool ok = sock_send_fd(p->fd, text, (size_t)n, fd);
 
 	p->waiting = false;
 	loop_cancel(s.loop, p->timer);
 	p->timer = 0;
-	if (!ok)
+	if (!sock_send_fd(p->fd, text, (size_t)n, fd))
 		peer_free(p);
-	return ok;
+	if (fd >= 0)
+		close(fd);
 }
 
 /* The peer came: the name is not needed any more, and must not meet the port's next user. */
@@ -127,15 +151,15 @@ serve(struct peer *p)
 	for (struct peer *o = s.peers; o; o = o->next)
 		if (o != p && o->dom == p->dom && o->port == p->port)
 			withdraw(o);
-	fd = backend_listen(p->dom, p->port);
-	p->listener = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	if (fd < 0 || p->listener < 0 || !loop_add(s.loop, p->listener, POLLIN, on_peer_came, p)) {
-		if (fd >= 0)
-			close(fd);
-		return refuse(p, strerror(errno));
+	fd = backend_listen(p->dom, p->port, &p->came);
+	if (fd < 0)
+		return refuse(p, backend_why(errno));
+	p->shown = true;
+	if (p->came >= 0 && !loop_add(s.loop, p->came, POLLIN, on_peer_came, p)) {
+		close(fd);
+		return refuse(p, "no memory");
 	}
-	(void)hand_over(p, fd);
-	close(fd);
+	hand_over(p, fd);
 }
 
 static void
@@ -148,64 +172,151 @@ on_retry(struct loop *l, int tfd, short revents, void *arg)
 	(void)tfd;
 	(void)revents;
 	p->timer = 0;
+	p->soon = false;
 	/* The qube would take one that nobody waits for any more for its peer. */
 	if (recv(p->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
 		return peer_free(p);
+	p->looks++;
 	fd = backend_connect(p->dom, p->port);
 	if (fd >= 0) {
-		(void)hand_over(p, fd);
-		close(fd);
-	} else if (errno ==
-		   ECONNREFUSED) { /* a name without a listener: not yet, or not any more */
-		p->timer = loop_after(l, p->tries < 50 ? RETRY_MS : 100, on_retry, p);
-		p->tries++;
+		hand_over(p, fd);
+	} else if (errno == ECONNREFUSED) { /* a name without a listener: not yet, or no more */
+		const uint64_t ms = RETRY_MS << (p->tries < 9 ? p->tries++ : 9);
+
+		p->timer = loop_after(l, ms < RETRY_MAX_MS ? ms : RETRY_MAX_MS, on_retry, p);
 	} else if (errno != EAGAIN) {
-		refuse(p, strerror(errno));
+		refuse(p, backend_why(errno));
 	}
+}
+
+static uint32_t
+pages_of(const struct domain *d)
+{
+	uint32_t n = 0;
+
+	for (const struct peer *p = s.peers; p; p = p->next)
+		n += p->dom == d ? p->pages : 0;
+	return n;
+}
+
+/* A memfd alone has seals: reading any other descriptor could keep us waiting. */
+static const char *
+map(struct peer *p, uint32_t pages, int *fd)
+{
+	const size_t size = pages * sizeof(uint32_t);
+	uint32_t *untrusted_refs;
+	const char *bad = NULL;
+
+	if (pages > CHAN_QUBE_PAGES - pages_of(p->dom))
+		return "the qube's quota of 32768 mapped pages";
+	if (p->passed < 0 || fcntl(p->passed, F_GET_SEALS) < 0)
+		return "no memfd with the request";
+	untrusted_refs = malloc(size);
+	if (!untrusted_refs)
+		return "no memory";
+	if (pread(p->passed, untrusted_refs, size, 0) != (ssize_t)size)
+		bad = "fewer references than pages";
+	else if ((*fd = backend_map(p->dom, untrusted_refs, pages)) < 0)
+		bad = backend_why(errno);
+	free(untrusted_refs);
+	return bad;
+}
+
+static void
+grants(struct peer *p, uint32_t pages)
+{
+	int fd = -1;
+	const char *bad = map(p, pages, &fd);
+
+	if (bad)
+		return refuse(p, bad);
+	p->pages = pages;
+	hand_over(p, fd);
+}
+
+/* A daemon gets its own qube, whatever it asks for. */
+static const char *
+whose(struct peer *p, const struct chan_request *r)
+{
+	if (p->daemon && !(p->daemon->roles & 1u << r->role))
+		return "not for this daemon";
+	if (!p->daemon && !p->person)
+		return "not a daemon of a qube's, root or of group qubes";
+	if (p->daemon)
+		p->dom = running_find(0, p->qid);
+	else if (r->domid > 0)
+		p->dom = running_find(r->domid, 0);
+	return p->dom ? NULL : "no such domain is running";
 }
 
 static void
 on_request(struct peer *p, size_t n)
 {
-	const int64_t qid = uid_qid(p->uid, PROG_QREXECD);
 	struct chan_request r;
 	const char *bad = chan_request_parse(&r, buf_bytes(&p->in), n);
 
-	if (!bad && qid > 0)
-		p->dom = backend_find(0, (uint32_t)qid); /* its own qube, whatever it asks for */
-	else if (!bad && p->person && r.domid > 0)
-		p->dom = backend_find(r.domid, 0);
-	if (!bad && !p->dom)
-		bad = qid > 0 || p->person ? "no such domain is running"
-					   : "not a qrexecd, root or of group qubes";
+	if (!bad)
+		bad = whose(p, &r);
 	if (bad)
 		return refuse(p, bad);
 	loop_cancel(s.loop, p->timer);
 	p->timer = 0;
+	buf_free(&p->in);
 	p->port = r.port;
-	if (r.server)
+	if (r.role == CHAN_SERVER)
 		return serve(p);
+	if (r.role == CHAN_GRANTS)
+		return grants(p, r.pages);
+	if (r.role == CHAN_WATCH)
+		return hand_over(p, -1);
 	p->waiting = true;
 	on_retry(s.loop, -1, 0, p);
+}
+
+/* NULL, or why this is one word too many. */
+static const char *
+take(struct peer *p, const void *untrusted, size_t n)
+{
+	size_t whole;
+
+	if (p->dom) { /* all that a holder may say */
+		if (n != 1 || memcmp(untrusted, CHAN_CAME, 1) != 0)
+			return "more than one request";
+		withdraw(p);
+		return NULL;
+	}
+	if (!buf_put(&p->in, untrusted, n))
+		return "request too long";
+	whole = kv_whole(buf_bytes(&p->in), p->in.len);
+	if ((whole == 0 && buf_room(&p->in) == 0) || (whole != 0 && whole < p->in.len))
+		return "more than one request";
+	if (whole != 0)
+		on_request(p, whole);
+	return NULL;
 }
 
 static void
 on_peer(struct loop *l, int fd, short revents, void *arg)
 {
 	struct peer *p = arg;
-	const ssize_t n = buf_read_fd(&p->in, fd, CHAN_REQUEST_MAX);
-	const size_t whole = kv_whole(buf_bytes(&p->in), p->in.len);
+	char untrusted[CHAN_REQUEST_MAX];
+	const char *bad;
+	int passed;
+	const ssize_t n = sock_recv_fd(fd, untrusted, sizeof untrusted, &passed);
 
 	(void)l;
 	(void)revents;
-	if (n <= 0 && n != -2)
-		peer_free(p); /* it lets go */
-	else if (p->dom || (whole == 0 && buf_room(&p->in) == 0) ||
-		 (whole != 0 && whole < p->in.len))
-		refuse(p, "more than one request");
-	else if (whole != 0) {
-		on_request(p, whole);
-	}
+	if (passed >= 0 && p->passed >= 0)
+		close(p->passed);
+	if (passed >= 0)
+		p->passed = passed;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0)
+		return peer_free(p); /* it lets go */
+	bad = take(p, untrusted, (size_t)n);
+	if (bad)
+		refuse(p, bad);
 }
 
 static void
@@ -218,22 +329,32 @@ on_deadline(struct loop *l, int fd, short revents, void *arg)
 	refuse(arg, "request not whole after 5 s");
 }
 
-/* One that was taken over must leave room for the others. */
-static bool
-crowded(const struct peer *p)
+/* Who it is. NULL, or why it is one too many: one that was taken over must leave room for the
+ * others. */
+static const char *
+known(struct peer *p)
 {
-	size_t same = 0;
+	unsigned same = 0, most = PEERS_OF_OTHERS;
 
-	if (p->person)
-		return false;
-	for (const struct peer *o = s.peers; o; o = o->next)
+	for (size_t i = 0; i < sizeof daemons / sizeof *daemons; i++) {
+		const int64_t qid = uid_qid(p->uid, daemons[i].prog);
+
+		if (qid <= 0)
+			continue;
+		p->daemon = &daemons[i];
+		p->qid = (uint32_t)qid;
+		most = daemons[i].most;
+	}
+	p->person = !p->daemon && sock_peer_is_person(p->fd, s.people);
+	for (const struct peer *o = s.peers; o && !p->person; o = o->next)
 		same += !o->person && o->uid == p->uid;
-	return same > PEERS_PER_DAEMON;
+	return same > most ? "this uid has too many connections" : NULL;
 }
 
 static void
 on_accept(struct loop *l, int sock, short revents, void *arg)
 {
+	const char *bad;
 	int fd;
 
 	(void)revents;
@@ -245,17 +366,17 @@ on_accept(struct loop *l, int sock, short revents, void *arg)
 			close(fd);
 			continue;
 		}
-		*p = (struct peer){
-		    .next = s.peers, .fd = fd, .listener = -1, .in = {.max = CHAN_REQUEST_MAX}};
+		*p = (struct peer){.next = s.peers, .fd = fd, .came = -1, .passed = -1};
+		p->in.max = CHAN_REQUEST_MAX;
 		s.peers = p;
 		s.npeers++;
 		if (!sock_peer(fd, &p->uid, NULL) || !loop_add(l, fd, POLLIN, on_peer, p)) {
 			peer_free(p);
 			continue;
 		}
-		p->person = uid_qid(p->uid, PROG_QREXECD) < 0 && sock_peer_is_person(fd, s.people);
-		if (crowded(p)) {
-			refuse(p, "16 connections of this uid already");
+		bad = known(p);
+		if (bad) {
+			refuse(p, bad);
 			continue;
 		}
 		p->timer = loop_after(l, REQUEST_MS, on_deadline, p);
@@ -290,14 +411,14 @@ on_gone(const struct domain *d)
 static void
 on_came(const struct domain *d)
 {
-	struct peer *p = s.peers, *next;
-
-	for (; p; p = next) {
-		next = p->next;
-		if (p->dom != d || !p->waiting || p->timer)
+	for (struct peer *p = s.peers; p; p = p->next) {
+		if (p->dom != d || !p->waiting || p->soon)
 			continue;
 		p->tries = 0;
-		on_retry(s.loop, -1, 0, p);
+		p->soon = true;
+		loop_cancel(s.loop, p->timer);
+		p->timer =
+		    loop_after(s.loop, p->looks < QUICK_LOOKS ? 0 : SLOW_LOOK_MS, on_retry, p);
 	}
 }
 
@@ -310,14 +431,14 @@ on_signal(struct loop *l, int sig, short revents, void *arg)
 	loop_stop(l, 0);
 }
 
-/* What sockets in directories and of files that belong to the qubes need, and no more. */
+/* What the backend needs, and no more. */
 static void
 keep_few_capabilities(void)
 {
 	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct c[2] = {{0}};
 
-	c[0].effective = c[0].permitted = 1u << CAP_DAC_OVERRIDE | 1u << CAP_FOWNER;
+	c[0].effective = c[0].permitted = backend_capabilities;
 	if (syscall(SYS_capset, &h, c) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		die("capabilities");
 }

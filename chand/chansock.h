@@ -5,17 +5,20 @@
  * empty line:
  *
  *   role=client|server  port=N  [domid=N]
- *   role=grants  pages=N  [domid=N]     Xen: a descriptor attached, from whose start N 32-bit grant
- *                                       references are read (a memfd): answered by one for mmap
+ *   role=grants  pages=N  [domid=N]     Xen: a memfd attached, from whose start N 32-bit grant
+ *                                       references are read: answered by one descriptor for mmap
  *   role=watch  [domid=N]               nothing but the control descriptor (after chand was killed)
  *
- * domid only from root or a person; a qrexecd gets its own qube whatever it asks (the uid says
- * which). The domain must be running (RUN_STATE). Answer: result=ok domid=N with VCHAN descriptors
- * attached to its first byte (one descriptor, for vchan_take; at once for a server; for a client
- * when the server is there, unless the requester hangs up), or result=refused reason=... . The
- * connection is then the control descriptor: keep it as long as the channel. A byte on it says let
- * go: the domain went away. Its end of file alone says nothing about the channel: chand was killed,
- * and comes again. Closing it before the peer came withdraws a server.
+ * domid only from root or a person. A daemon gets its own qube whatever it asks (the uid says
+ * which): a qrexecd all but grants, a guid all. The domain must be running (RUN_STATE).
+ *
+ * Answer: result=ok domid=N with VCHAN descriptors attached to its first byte (one descriptor, for
+ * vchan_take; at once for a server; for a client when the server is there, unless the requester
+ * hangs up), or result=refused reason=... . The connection is then the control descriptor: keep it
+ * as long as the channel. A byte on it says let go: the domain went away. Its end of file alone
+ * says nothing about the channel: chand was killed, and comes again; ask it with role=watch then (a
+ * refusal, or another domid: let go). Closing it before the peer came withdraws a server. Who has
+ * a server writes a newline when the peer has come: what shows the server to the qube is removed.
  *
  * On the local backend chand also plays xenstore between qubes: a socket vchan.A.B.PORT.sock that
  * qube A binds in its own directory (RUN_LOCAL/A, its /run/vchan) is linked into B's, and unlinked
@@ -25,6 +28,7 @@
 #define CHANSOCK_H
 
 #define CHAN_REQUEST_MAX 256
+#define CHAN_CAME "\n"
 /*
  * Mapped pages of one qube, by role=grants, all its daemons together. A window of 1920 x 1080 has
  * 2,025; a screen of 3840 x 2160, four times over, 32,400 (spec/gui).

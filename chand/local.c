@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,15 +24,15 @@
 #include "paths.h"
 #include "request.h"
 #include "sock.h"
-#include "state.h"
 
 #define FRESH RUN_LOCAL "/.new"
 #define SCAN_MAX 4096 /* names of one directory that are looked at */
 #define CHANNEL_LEN 64
 
+const uint32_t backend_capabilities = 1u << CAP_DAC_OVERRIDE | 1u << CAP_FOWNER;
+
 static struct {
-	struct domain *domains;
-	int inotify, states, state_wd;
+	int inotify; /* of the qubes' directories */
 	domain_fn *gone, *came;
 } b = {.inotify = -1};
 
@@ -60,13 +61,15 @@ channel_name(const char *untrusted, uint32_t *server, uint32_t *client, uint32_t
 	return strcmp(canonical, untrusted) == 0;
 }
 
+/* Not running_find: what happened since is looked at when its turn comes. */
 static const struct domain *
-find(uint32_t domid, uint32_t qid)
+find(uint32_t domid)
 {
-	for (const struct domain *d = b.domains; d; d = d->next)
-		if (qid ? d->qid == qid : d->domid == domid)
-			return d;
-	return NULL;
+	const struct domain *d = running_first();
+
+	while (d && d->domid != domid)
+		d = d->next;
+	return d;
 }
 
 /* A socket that the qube itself made: an O_PATH descriptor and its name below /proc, or -1. */
@@ -93,7 +96,7 @@ own_socket(const struct domain *d, const char *name, char proc[32])
 static void
 link_in(const struct domain *d, const char *name, uint32_t client)
 {
-	const struct domain *to = client != 0 && client != d->domid ? find(client, 0) : NULL;
+	const struct domain *to = client != 0 && client != d->domid ? find(client) : NULL;
 	char proc[32];
 	int fd;
 
@@ -120,7 +123,7 @@ look(const struct domain *d, const char *untrusted_name, bool there)
 		b.came(d);
 	else if (there)
 		link_in(d, untrusted_name, client);
-	else if ((to = find(client, 0)) != NULL && to != d)
+	else if ((to = find(client)) != NULL && to != d)
 		(void)unlinkat(to->dir, untrusted_name, 0);
 }
 
@@ -147,172 +150,96 @@ scan(const struct domain *d, const struct domain *of, bool drop)
 }
 
 static void
-remove_domain(const char *name)
+ended(struct domain *d)
 {
-	struct domain **at = &b.domains, *d;
-
-	while (*at && strcmp((*at)->name, name) != 0)
-		at = &(*at)->next;
-	d = *at;
-	if (!d)
-		return;
-	*at = d->next;
-	for (const struct domain *o = b.domains; o; o = o->next)
+	for (const struct domain *o = running_first(); o; o = o->next)
 		scan(o, d, true);
 	b.gone(d);
 	inotify_rm_watch(b.inotify, d->wd);
 	close(d->dir);
-	free(d);
 }
 
-static void
-add_domain(const struct vm_state *st)
+static bool
+began(struct domain *d)
 {
 	char path[128];
-	struct domain *d = calloc(1, sizeof *d);
 
-	snprintf(path, sizeof path, RUN_LOCAL "/%s", st->name);
-	if (!d)
-		return;
-	*d = (struct domain){.domid = st->domid, .qid = st->qid};
-	memcpy(d->name, st->name, sizeof d->name);
+	snprintf(path, sizeof path, RUN_LOCAL "/%s", d->name);
 	d->dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	d->wd = inotify_add_watch(b.inotify, path,
 	    IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR | IN_DONT_FOLLOW);
 	if (d->dir < 0 || d->wd < 0) {
-		logit("%s: %s: %s", st->name, path, strerror(errno));
+		logit("%s: %s: %s", d->name, path, strerror(errno));
 		if (d->dir >= 0)
 			close(d->dir);
-		free(d);
-		return;
+		return false;
 	}
-	d->next = b.domains;
-	b.domains = d;
 	scan(d, NULL, false);
-	for (const struct domain *o = d->next; o; o = o->next)
-		scan(o, d, false);
-}
-
-/* RUN_STATE/NAME was written or removed. */
-static void
-state_changed(const char *name)
-{
-	struct vm_state st;
-	const struct domain *d = b.domains;
-
-	if (!name_ok(name))
-		return;
-	while (d && strcmp(d->name, name) != 0)
-		d = d->next;
-	if (!state_read(b.states, name, &st)) {
-		remove_domain(name);
-	} else if (!d || d->domid != st.domid || d->qid != st.qid) {
-		remove_domain(name);
-		add_domain(&st);
-	}
-}
-
-static void
-all_states(void)
-{
-	const int fd = openat(b.states, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-	const struct dirent *f;
-
-	while (dir && (f = readdir(dir)) != NULL)
-		state_changed(f->d_name);
-	if (dir)
-		closedir(dir);
-}
-
-/* Events were lost: everything is looked at again. */
-static void
-overflow(void)
-{
-	struct domain *d = b.domains, *next;
-
-	for (; d; d = next) {
-		next = d->next;
-		state_changed(d->name);
-	}
-	all_states();
-	for (d = b.domains; d; d = d->next)
-		scan(d, NULL, false);
+	for (const struct domain *o = running_first(); o; o = o->next)
+		if (o != d)
+			scan(o, d, false);
+	return true;
 }
 
 static void
 event(const struct inotify_event *e)
 {
-	const struct domain *d = b.domains;
+	const struct domain *d = running_first();
 
-	if (e->mask & IN_Q_OVERFLOW)
-		return overflow();
-	if (e->len == 0)
-		return;
-	if (e->wd == b.state_wd)
-		return state_changed(e->name);
 	while (d && d->wd != e->wd)
 		d = d->next;
-	if (d)
+	if (d && e->len > 0)
 		look(d, e->name, e->mask & (IN_CREATE | IN_MOVED_TO));
 }
 
 static void
-drain(struct loop *l, int fd, short revents, void *arg)
+on_inotify(struct loop *l, int fd, short revents, void *arg)
 {
 	char buf[16384] __attribute__((aligned(8)));
-	const ssize_t n = read(b.inotify, buf, sizeof buf);
+	const ssize_t n = read(fd, buf, sizeof buf);
+	bool lost = false;
 
-	(void)l;
-	(void)fd;
-	(void)revents;
-	(void)arg;
+	(void)l, (void)revents, (void)arg;
 	for (ssize_t at = 0; at + (ssize_t)sizeof(struct inotify_event) <= n;) {
 		const struct inotify_event *e = (const void *)(buf + at);
 
+		lost = lost || (e->mask & IN_Q_OVERFLOW);
 		event(e);
 		at += (ssize_t)(sizeof *e + e->len);
 	}
+	for (const struct domain *d = running_first(); lost && d; d = d->next)
+		scan(d, NULL, false);
 }
 
 void
 backend_start(struct loop *l, domain_fn *gone, domain_fn *came)
 {
+	static const struct running_fns fns = {began, ended};
+
 	b.gone = gone;
 	b.came = came;
 	b.inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	b.states = open(RUN_STATE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	b.state_wd = inotify_add_watch(b.inotify, RUN_STATE, IN_MOVED_TO | IN_DELETE | IN_ONLYDIR);
-	if (b.states < 0 || b.state_wd < 0 || (mkdir(FRESH, 0700) < 0 && errno != EEXIST) ||
-	    !loop_add(l, b.inotify, POLLIN, drain, NULL))
-		die("%s, %s", RUN_STATE, FRESH);
-	all_states();
-}
-
-const struct domain *
-backend_find(uint32_t domid, uint32_t qid)
-{
-	const struct domain *d = find(domid, qid);
-
-	if (!d) { /* just started: what the watch has to say may not have been read yet */
-		drain(NULL, -1, 0, NULL);
-		d = find(domid, qid);
-	}
-	return d;
+	if (b.inotify < 0 || (mkdir(FRESH, 0700) < 0 && errno != EEXIST) ||
+	    !loop_add(l, b.inotify, POLLIN, on_inotify, NULL))
+		die(FRESH);
+	running_start(l, &fns);
 }
 
 int
-backend_listen(const struct domain *d, uint32_t port)
+backend_listen(const struct domain *d, uint32_t port, int *came)
 {
 	char name[CHANNEL_LEN], path[128];
 	const int fd = sock_listen(FRESH "/s", 0666);
 
+	*came = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	if (fd < 0)
 		return -1;
 	name_of(name, 0, d->domid, port);
 	snprintf(path, sizeof path, "%s/s", FRESH);
-	if (renameat(AT_FDCWD, path, d->dir, name) == 0)
+	if (*came >= 0 && renameat(AT_FDCWD, path, d->dir, name) == 0)
 		return fd;
+	if (*came >= 0)
+		close(*came);
 	close(fd);
 	return -1;
 }
@@ -344,4 +271,18 @@ backend_connect(const struct domain *d, uint32_t port)
 	close(at);
 	errno = e == EAGAIN ? ECONNREFUSED : e; /* its backlog is full: soon again */
 	return fd;
+}
+
+int
+backend_map(const struct domain *d, const uint32_t *untrusted_refs, size_t n)
+{
+	(void)d, (void)untrusted_refs, (void)n;
+	errno = ENOSYS;
+	return -1;
+}
+
+const char *
+backend_why(int error)
+{
+	return error == ENOSYS ? "the local backend has no pages to show yet" : strerror(error);
 }

@@ -3,15 +3,16 @@
 #ifndef REQUEST_H
 #define REQUEST_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define CHAN_PORT_MAX 65535u
 
+enum chan_role { CHAN_CLIENT, CHAN_SERVER, CHAN_GRANTS, CHAN_WATCH };
+
 struct chan_request {
-	bool server;
-	uint32_t port, domid; /* domid 0: not given */
+	enum chan_role role;
+	uint32_t port, domid, pages; /* domid 0: not given */
 };
 
 /* NULL, or what is wrong. */

@@ -248,12 +248,14 @@ channel(struct call *c, int link, struct call_answer a, const char **why)
 
 	if (v == NULL)
 		return NULL;
-	if (vchan_wait(v, c->ms, link) || vchan_wait(v, 0, -1))
-		return v;
+	c->relay.control_domid = a.domid;
 	char b;
-	bool over = recv(link, &b, 1, MSG_DONTWAIT) == 0;
-	if (over && vchan_wait(v, LATE_MS, -1))
+	bool came = vchan_wait(v, c->ms, link) || vchan_wait(v, 0, -1);
+	bool over = !came && recv(link, &b, 1, MSG_DONTWAIT) == 0;
+	if (came || (over && vchan_wait(v, LATE_MS, -1))) {
+		chan_came(c->relay.control);
 		return v;
+	}
 	*why = over ? "the qube gave the call up" : "the qube did not connect in time";
 	vchan_close(v);
 	return NULL;

@@ -228,6 +228,7 @@ connect_dom0(const struct options *o)
 	r.v = chan_open(VCHAN_CLIENT, here.domid, here.port, o->ms, &r.control, &why);
 	if (r.v == NULL)
 		return failed(o, why, EXIT_QREXEC);
+	r.control_domid = here.domid;
 	return code != 0 ? relay_refuse(r.v, true, code) : relay_run(&r);
 }
 

@@ -229,6 +229,8 @@ dom0_child(int peer, uint32_t who_qid)
 		log_failure(&c, why);
 		leave(peer, &r);
 	}
+	if (!answer(peer, PEER_STANDS))
+		leave(peer, &r);
 	enter_sandbox(who_qid);
 	if (code != 0)
 		relay_refuse(r.v, true, code);

@@ -21,6 +21,7 @@
 #include "paths.h"
 #include "qrexec-dom0.h"
 #include "qrexecd/peer.h"
+#include "running.h"
 #include "sock.h"
 
 #define CALLS_MAX 512 /* running, of all qubes */
@@ -28,6 +29,7 @@
 #define BAD_MAX 64    /* requests of one that were refused, ... */
 #define BAD_MS                                                                                     \
 	10000 /* ... in this time: then it waits, or it would cost a process and a line each */
+#define KILL_MS 900 /* after SIGTERM, when its qube has gone */
 #define LISTEN_PATH RUN_Q "/dom0/" PEER_SOCK
 
 struct qube_calls {
@@ -43,7 +45,9 @@ static struct {
 	struct {
 		pid_t pid;
 		uint32_t qid;
+		bool over; /* its qube has gone */
 	} call[CALLS_MAX];
+	uint32_t kill_timer;
 	struct qube_calls qube[QID_MAX + 1]; /* pages of qubes that never call are never touched */
 	struct log_limit strangers, out_of;
 } d;
@@ -77,6 +81,7 @@ start_child(int fd, uint32_t qid)
 		dom0_child(fd, qid);
 	}
 	d.call[d.running].pid = pid;
+	d.call[d.running].over = false;
 	d.call[d.running++].qid = qid;
 	d.qube[qid].running++;
 }
@@ -92,6 +97,7 @@ accepted(int fd)
 		log_limited(&d.strangers, "refused: a peer that is no qrexecd");
 		return;
 	}
+	running_look(); /* a session that has ended must not take the next one's calls along */
 	struct qube_calls *q = &d.qube[qid];
 	if (q->bad >= BAD_MAX && now_ms() - q->since < BAD_MS) {
 		refuse(fd, "limit");
@@ -154,6 +160,30 @@ ended(pid_t pid, int status)
 }
 
 static void
+on_killing(struct loop *l, int fd, short revents, void *arg)
+{
+	(void)l, (void)fd, (void)revents, (void)arg;
+	d.kill_timer = 0;
+	for (size_t i = 0; i < d.running; i++)
+		if (d.call[i].over)
+			kill(d.call[i].pid, SIGKILL);
+}
+
+/* Nobody may hold pages of a domain that has gone, whoever else was killed. */
+static void
+on_qube_ended(struct domain *q)
+{
+	for (size_t i = 0; i < d.running; i++) {
+		if (d.call[i].qid != q->qid)
+			continue;
+		d.call[i].over = true;
+		kill(d.call[i].pid, SIGTERM);
+		if (d.kill_timer == 0)
+			d.kill_timer = loop_after(d.loop, KILL_MS, on_killing, NULL);
+	}
+}
+
+static void
 on_signal(struct loop *l, int sig, short revents, void *arg)
 {
 	(void)revents, (void)arg;
@@ -186,6 +216,7 @@ int
 main(int argc, char **argv)
 {
 	static const int sigs[] = {SIGCHLD, SIGTERM, SIGINT};
+	static const struct running_fns fns = {NULL, on_qube_ended};
 	const int ready = daemon_options(argc, argv, "qrexec-dom0");
 
 	signal(SIGPIPE, SIG_IGN);
@@ -194,6 +225,7 @@ main(int argc, char **argv)
 	if (!loop_signals(d.loop, sigs, 3, on_signal, NULL) ||
 	    !loop_add(d.loop, d.listen, POLLIN, on_listen, NULL))
 		die("loop");
+	running_start(d.loop, &fns);
 	daemon_ready(ready);
 	return loop_run(d.loop);
 }

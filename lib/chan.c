@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "chan.h"
@@ -93,4 +94,11 @@ chan_open(
 			poll(NULL, 0, AGAIN_MS);
 	}
 	return NULL;
+}
+
+void
+chan_came(int control)
+{
+	if (control >= 0)
+		(void)send(control, "\n", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }

@@ -14,5 +14,7 @@
  */
 struct vchan *chan_open(
     enum vchan_role role, uint32_t domid, uint32_t port, int ms, int *control, const char **why);
+/* A server's peer has come: chand need not show it any longer. control -1 is fine. */
+void chan_came(int control);
 
 #endif

@@ -22,6 +22,7 @@ enum prog {
 	PROG_POLICYD = 3, /* qid 0 */
 	PROG_CONSOLE = 4,
 	PROG_RELAY = 5, /* qrexec-dom0's relaying children (qid = source qube) */
+	PROG_GUID = 6,
 };
 
 /* The local backend maps a qube's uids 0..65535 to LOCAL_UID_BASE + 65536 * qid + uid. */

@@ -71,6 +71,8 @@ link_close(struct qd *q, uint32_t wait_ms)
 	k->v = NULL;
 	helper_free(k->chand);
 	k->chand = NULL;
+	loop_cancel(q->loop, k->watch);
+	k->watch = 0;
 	buf_free(&k->in);
 	buf_free(&k->out);
 	k->state = LINK_DOWN;
@@ -204,8 +206,11 @@ on_terminated(struct qd *q, uint32_t type, const uint8_t *untrusted, size_t n)
 	(void)type;
 	if (!ports_valid(port))
 		link_bad(q, "CONNECTION_TERMINATED for port %u, which is not in 513..768", port);
-	else if (ports_free(&q->ports, domain, port))
+	else if (ports_free(&q->ports, domain, port)) {
 		clients_port_freed(q, port);
+		if (domain == 0)
+			routes_port_freed(q, port);
+	}
 	/* else a port of the other side: it keeps the books */
 }
 
@@ -343,18 +348,57 @@ link_take(struct qd *q, int fd)
 	link_watch(q);
 }
 
+static void on_watched(struct helper *h, const char *why);
+
+static void
+on_watch(struct loop *l, int fd, short revents, void *arg)
+{
+	struct qd *q = arg;
+
+	(void)l, (void)fd, (void)revents;
+	q->link.watch = 0;
+	q->link.chand = helper_ask(q, CHAN_SOCK, PEER_MS, "role=watch\n\n", on_watched, q);
+	if (q->link.chand == NULL)
+		q->link.watch = loop_after(q->loop, AGAIN_BAD_MS, on_watch, q);
+}
+
 static void
 on_chand_end(struct helper *h, const char *why)
 {
 	struct qd *q = h->q;
 
-	if (why != NULL) { /* chand was killed; what it opened goes on without it */
-		helper_free(q->link.chand);
-		q->link.chand = NULL;
+	if (why == NULL) {
+		logit("agent: chand says that the channel is over");
+		link_close(q, AGAIN_BAD_MS);
 		return;
 	}
-	logit("agent: chand says that the channel is over");
-	link_close(q, AGAIN_BAD_MS);
+	/* chand was killed; what it opened goes on without it, but nobody may hold it for longer
+	 * than the domain lives */
+	helper_free(q->link.chand);
+	q->link.chand = NULL;
+	q->link.watch = loop_after(q->loop, AGAIN_BAD_MS, on_watch, q);
+}
+
+/* chand is there again: so is our domain, or the channel is over. */
+static void
+on_watched(struct helper *h, const char *why)
+{
+	struct qd *q = h->q;
+	char reason[LOG_ESC_MAX];
+	const char *domid;
+	uint32_t theirs;
+
+	if (why != NULL) {
+		on_chand_end(h, why);
+		return;
+	}
+	why = helper_result(h, &q->kv, reason, sizeof(reason));
+	domid = kv_get(&q->kv, "domid");
+	if (why == NULL && domid != NULL && parse_u32(domid, UINT32_MAX, &theirs) &&
+	    theirs == q->domid)
+		helper_keep(h, on_chand_end);
+	else
+		on_chand_end(h, NULL);
 }
 
 static void

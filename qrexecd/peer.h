@@ -12,11 +12,13 @@
  * command, user and target come from policyd's answer to the ticket (policysock.h). The accepting
  * side checks the peer's uid: a qrexecd's, and the ticket's source must be that qube. The
  * connection stays open while the call of a disposable or of Dom0 runs; its end says that it is
- * over.
+ * over. dom0 adds PEER_STANDS when its end of the data channel stands: where that is missing at the
+ * end, nobody will ever come for the caller, which the caller's qrexecd lets know.
  */
 #ifndef PEER_H
 #define PEER_H
 
 #define PEER_REQUEST_MAX 256
+#define PEER_STANDS "\n"
 
 #endif

@@ -151,6 +151,7 @@ struct link {
 	struct helper *chand; /* what opened it: its end says that the domain has gone */
 	int fd;		      /* as the loop has it */
 	uint32_t version, timer, wait_ms;
+	uint32_t watch; /* timer: chand was killed, and is asked anew whether the domain is there */
 	size_t drain;
 	bool told; /* that chand gives no channel */
 	struct buf in, out;
@@ -186,6 +187,7 @@ struct route_set {
 void routes_init(struct qd *q);
 void route_trigger(struct qd *q, uint32_t type, const uint8_t *untrusted, size_t n);
 void routes_end(struct qd *q);
+void routes_port_freed(struct qd *q, uint32_t port);
 /* By hand: a client brings the SERVICE_CONNECT of a waiting trigger; n bytes with a NUL at the end.
  */
 struct route *route_find(struct qd *q, const char *ident, size_t n);

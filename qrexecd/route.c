@@ -12,6 +12,7 @@
 #include "qrexecd.h"
 
 #define TICK_MS 1000u
+#define ABANDON_MS 120000u /* a caller waits no longer (agent) */
 
 struct route {
 	struct route *next;
@@ -21,6 +22,8 @@ struct route {
 	bool counted;	/* among the waiting for a token */
 	bool place;	/* it holds one of the set-ups' */
 	bool connected; /* SERVICE_CONNECT has been sent */
+	bool stands;	/* Dom0's end of the channel does */
+	bool ended;	/* the caller has left */
 	bool dom0, autostart, started;
 	uint32_t domid, port;  /* where the agent is to serve */
 	uint32_t target_domid; /* as policyd knows it, or 0 */
@@ -116,11 +119,63 @@ route_refuse(struct route *r, const char *who, const char *why)
 
 /* --- managed --- */
 
+/* Its channel came, and closes again: the caller sees an end. */
 static void
-on_call_over(struct helper *h, const char *why)
+on_abandoned(struct helper *h, const char *why)
 {
-	(void)why;
-	route_free(h->arg);
+	struct route *r = h->arg;
+
+	if (why == NULL && h->passed >= 0) {
+		vchan_close(vchan_take(VCHAN_CLIENT, h->passed));
+		h->passed = -1;
+	}
+	route_free(r);
+}
+
+/*
+ * Dom0 gave the call up before it took its end. The caller waits, and an agent that has been told
+ * SERVICE_CONNECT knows no refusal: so somebody comes, and leaves.
+ */
+static void
+abandon(struct route *r)
+{
+	char request[48];
+
+	logit("%.300s: Dom0 gave the call up", r->service);
+	snprintf(request, sizeof(request), "role=client\nport=%u\n\n", r->port);
+	helper_free(r->h);
+	r->h = helper_ask(r->q, CHAN_SOCK, ABANDON_MS, request, on_abandoned, r);
+	if (r->h == NULL)
+		route_free(r);
+}
+
+static void
+on_held(struct helper *h, const char *why)
+{
+	struct route *r = h->arg;
+
+	if (why == NULL) {
+		r->stands = true;
+		helper_keep(h, on_held);
+	} else if (r->stands || r->ended) {
+		route_free(r);
+	} else {
+		abandon(r);
+	}
+}
+
+/* The call is over for its caller: nobody is to meet the port's next user. */
+void
+routes_port_freed(struct qd *q, uint32_t port)
+{
+	for (struct route *r = q->routes.first, *next; r != NULL; r = next) {
+		next = r->next;
+		if (r->state != R_CALL || r->port != port)
+			continue;
+		r->ended = true;
+		if (r->h != NULL && r->h->done == on_abandoned)
+			route_free(r);
+	}
 }
 
 /* The caller's end is told where to serve. */
@@ -144,7 +199,7 @@ connect_caller(struct route *r)
 	r->state = R_CALL;
 	r->q->routes.n--;
 	r->q->routes.held++;
-	helper_keep(r->h, on_call_over);
+	helper_keep(r->h, on_held);
 }
 
 static void route_start(struct route *r);

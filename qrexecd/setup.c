@@ -267,6 +267,10 @@ setup_by_hand(struct qd *q, const struct options *o, int argc, char **argv)
 {
 	static char door[24];
 
+#ifdef BACKEND_xen
+	logit("by hand is for the local backend (make BACKEND=local); here startd runs qrexecd");
+	exit(1);
+#endif
 	if (o->uuid == NULL || !uuid_ok(o->uuid) || argc < 2 || argc > 3 || !plain(argv[1]) ||
 	    (argc == 3 && !plain(argv[2])))
 		usage(stderr, 1);

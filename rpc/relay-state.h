@@ -4,6 +4,7 @@
 #ifndef RELAY_STATE_H
 #define RELAY_STATE_H
 
+#include "control.h"
 #include "log.h"
 #include "qrexecd/qrexec.h"
 #include "relay.h"
@@ -41,6 +42,7 @@ struct st {
 	int code;	  /* what the call ends with */
 	int child_status; /* exit code, or 128 + signal */
 	int sigfd;
+	struct control control;
 	struct src in, err; /* local -> channel */
 	struct dst out, errout;
 	const uint8_t *prefix;

@@ -121,23 +121,10 @@ wait_for_work(struct st *s, struct pollfd *p)
 	polled(&p[P_DST], rx ? -1 : s->blocked->fd, POLLOUT, !rx);
 	polled(&p[P_SIG], s->sigfd, POLLIN, s->sigfd >= 0);
 	polled(&p[P_LOG], s->log.fd, POLLIN, s->log.fd >= 0);
-	polled(&p[P_CONTROL], s->r->control, POLLIN, s->r->control >= 0);
-	return poll(p, P_N, (s->v_in && rx) || (s->usr1 && s->in.open && idle) ? 0 : -1);
-}
-
-/* chand says with a byte that the domain has gone; its own end says nothing about the channel. */
-static void
-control(struct st *s)
-{
-	char c;
-	ssize_t n = recv(s->r->control, &c, sizeof c, MSG_DONTWAIT);
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n > 0)
-		s->lost = true;
-	close(s->r->control);
-	s->r->control = -1;
+	polled(&p[P_CONTROL], s->control.fd, POLLIN, s->control.fd >= 0);
+	if ((s->v_in && rx) || (s->usr1 && s->in.open && idle))
+		return poll(p, P_N, 0);
+	return poll(p, P_N, control_wait(&s->control));
 }
 
 static void
@@ -162,8 +149,8 @@ turn(struct st *s)
 		tx_turn(s, v_ready, p[P_IN].revents != 0 || s->usr1, p[P_ERR].revents != 0);
 	if (p[P_LOG].revents != 0)
 		errlog_read(&s->log);
-	if (p[P_CONTROL].revents != 0)
-		control(s);
+	if ((p[P_CONTROL].revents != 0 || s->control.again != 0) && !control_turn(&s->control))
+		s->lost = true; /* the domain has gone */
 }
 
 /* Until the peer has gone too, or for a moment: it may be sending, and would meet a closed channel.
@@ -242,6 +229,7 @@ run(struct relay *r, enum mode mode, int code)
 	s->mode = mode;
 	s->code = code;
 	s->sigfd = s->log.fd = -1;
+	control_open(&s->control, r->control, r->control_domid);
 	s->prefix = r->prefix;
 	s->prefix_left = r->prefix_len;
 	s->v_in = true;
@@ -257,6 +245,7 @@ run(struct relay *r, enum mode mode, int code)
 		turn(s);
 	if (s->sigfd >= 0)
 		close(s->sigfd);
+	control_close(&s->control);
 	errlog_end(&s->log);
 	log_flush(&s->limit, "data channel: dropped");
 	rc = r->side == RELAY_CALLER ? caller_end(s) : service_end(s);

@@ -18,9 +18,10 @@ enum relay_side { RELAY_CALLER, RELAY_SERVICE };
 
 struct relay {
 	enum relay_side side;
-	struct vchan *v; /* open; the relay closes it */
-	int control;	 /* chand's control descriptor or -1 */
-	bool read_first; /* HELLO: read before writing (Dom0 as service) */
+	struct vchan *v;	/* open; the relay closes it */
+	int control;		/* chand's control descriptor or -1; the relay closes it */
+	uint32_t control_domid; /* ask chand for it anew when chand was killed (control.h); or 0 */
+	bool read_first;	/* HELLO: read before writing (Dom0 as service) */
 	/*
 	 * Local descriptors, -1 if there is none. in: read here, sent as STDIN (caller) or STDOUT
 	 * (service). out: what came as STDIN/STDOUT is written here. err: service: read here, sent

@@ -163,6 +163,7 @@ def call(h):
     s, v = start(h, "t.Svc+arg")
     v.put(STDIN, b"hi\n")
     eq(result(v), (b"hi|arg|work|keyword|adminvm|%d\n" % SVC_UID, 3))
+    eq(s.recv(1), b"\n", "Dom0's end of the channel stands")
     eq(s.recv(1), b"", "the peer's connection ends with the call")
 
 

@@ -147,7 +147,7 @@ signal_vm(const char *name, const char *opt)
 static int
 lane(enum job_kind k)
 {
-	return k == JOB_UP || k == JOB_DOWN;
+	return k == JOB_PREPARE ? 2 : k == JOB_UP || k == JOB_DOWN;
 }
 
 static struct job *
@@ -441,8 +441,19 @@ down_step(struct job *j, int status)
 		return spawn_delete(j);
 	}
 	remove_place(j->name);
+	prepare_next(j->s, j->name);
 	domain_ended(j->s, j->name, j->code, j->reason);
 	done(j, true, "halted", NULL, 0);
+}
+
+static void
+prepare_step(struct job *j, int status)
+{
+	const char *const argv[] = {LIBDIR "/vmstart", "-p", "--", j->name, NULL};
+
+	if (j->step++ > S_BEGIN)
+		return done(j, status == 0, "prepared", "not prepared", status);
+	spawn(j, argv);
 }
 
 static void
@@ -451,7 +462,8 @@ step(struct job *j, int status)
 	static void (*const steps[])(struct job *, int) = {[JOB_START] = start_step,
 	    [JOB_STOP] = stop_step,
 	    [JOB_UP] = up_step,
-	    [JOB_DOWN] = down_step};
+	    [JOB_DOWN] = down_step,
+	    [JOB_PREPARE] = prepare_step};
 
 	steps[j->kind](j, status);
 }
@@ -460,13 +472,16 @@ step(struct job *j, int status)
 static void
 run_some(struct startd *s)
 {
-	size_t starts = 0;
+	size_t starts = 0, prepares = 0;
 
-	for (struct job *j = s->jobs; j; j = j->next)
+	for (struct job *j = s->jobs; j; j = j->next) {
 		starts += j->running && j->kind == JOB_START;
+		prepares += j->running && j->kind == JOB_PREPARE;
+	}
 	for (struct job *j = s->jobs; j; j = j->next) {
 		if (j->running || running_in_lane(s, j->name, lane(j->kind)) ||
-		    (j->kind == JOB_START && starts >= STARTS_AT_ONCE))
+		    (j->kind == JOB_START && starts >= STARTS_AT_ONCE) ||
+		    (j->kind == JOB_PREPARE && starts + prepares > 0)) /* nobody waits for it */
 			continue;
 		j->running = true;
 		step(j, 0); /* may end it, and come here again: then all is done */
@@ -474,11 +489,15 @@ run_some(struct startd *s)
 	}
 }
 
+/* One that does the same and has not done it yet. */
 static struct job *
-same_start(const struct startd *s, const char *name)
+same_job(const struct startd *s, enum job_kind kind, const char *name)
 {
+	if (kind != JOB_START && kind != JOB_PREPARE)
+		return NULL;
 	for (struct job *j = s->jobs; j; j = j->next)
-		if (j->kind == JOB_START && strcmp(j->name, name) == 0)
+		if (j->kind == kind && (kind == JOB_START || !j->running) &&
+		    strcmp(j->name, name) == 0)
 			return j;
 	return NULL;
 }
@@ -501,7 +520,7 @@ void
 job_add(struct startd *s, enum job_kind kind, const char *name, struct client *c, int timeout_s,
     bool kill_it, int code, const char *reason)
 {
-	struct job *j = kind == JOB_START ? same_start(s, name) : NULL, **at = &s->jobs;
+	struct job *j = same_job(s, kind, name), **at = &s->jobs;
 
 	if (c)
 		c->next = NULL;

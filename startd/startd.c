@@ -285,5 +285,6 @@ main(int argc, char **argv)
 	daemon_ready(ready_fd);
 	jobs_recover(&s);
 	jobs_autostart(&s);
+	prepare_start(&s);
 	return loop_run(s.loop);
 }

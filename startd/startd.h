@@ -34,12 +34,14 @@ struct client {
 	uint32_t timer;
 };
 
-/* A qube has two lanes: its domain, and its daemons; one job at a time runs in each. */
+/* A qube has three lanes: its domain, its daemons, and the domain that is built ahead; one job at a
+ * time runs in each. */
 enum job_kind {
 	JOB_START, /* lane 0 */
 	JOB_STOP,
 	JOB_UP, /* lane 1 */
 	JOB_DOWN,
+	JOB_PREPARE, /* lane 2: `vmstart -p NAME` sees to what is built ahead being there, and fresh */
 };
 
 struct job {
@@ -59,7 +61,8 @@ struct job {
 
 struct startd {
 	struct loop *loop;
-	int sock, state_dir;
+	int sock, state_dir, inotify;
+	uint32_t prepare_timer;
 	gid_t people;
 	struct client *clients;
 	size_t nclients;
@@ -79,6 +82,9 @@ void job_child_ended(struct startd *s, pid_t pid, int status);
 /* After a restart: what was begun goes on, what was left is removed. */
 void jobs_recover(struct startd *s);
 void jobs_autostart(struct startd *s);
+/* startd-prepare.c: qubes with `prepare` in their file, at boot and when a file changes. */
+void prepare_start(struct startd *s);
+void prepare_next(struct startd *s, const char *name); /* one was used up */
 
 int vm_dir(void); /* ETC_VM, or -1 */
 bool load_conf(const char *name, struct vmconf *c, struct vmconf_error *e);

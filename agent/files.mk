@@ -9,3 +9,8 @@ LINKS += $(LIBDIR)/qrexec-client-vm:qrexec-client-vm $(LIBDIR)/agent-rpc/qubes.V
 INSTALL_FILES += agent/rpc/qubes.WaitForSession:$(LIBDIR)/agent-rpc/qubes.WaitForSession:755 \
 	agent/rpc/qubes.VMShell:$(LIBDIR)/agent-rpc/qubes.VMShell:755
 MANPAGES += agent/qrexec-agent.8 agent/qrexec-client-vm.1
+ifeq ($(BACKEND),xen)
+PROGS += qube-init
+SRC_qube-init = agent/qube-init.c
+MANPAGES += agent/qube-init.8
+endif

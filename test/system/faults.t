@@ -9,10 +9,14 @@ if os.environ.get("HOUSE") != "1":
     house = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../house")
     os.execv(house, [house, "-u", os.path.abspath(__file__)] + sys.argv[1:])
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from wire import SLOW, XEN, few, qubes
+
 RUN, LOG, S6 = "/run/qubes", "/var/log/qubes", "/run/qubes/s6"
 QUBES = ("work", "vault", "other")
-LIMIT = 20  # seconds: what takes longer hangs
-READY = 1.2  # seconds from kill -9 to the first call served
+LIMIT = 20 * SLOW  # seconds: what takes longer hangs
+READY = 1.2 * SLOW  # seconds from kill -9 to the first call served
+CALLS = few(100)
 HZ = os.sysconf("SC_CLK_TCK")
 n = 0
 only = sys.argv[1:]
@@ -28,7 +32,7 @@ def ok(good, name, note=None):
 
 
 def until(f, limit=10.0):
-    end = time.monotonic() + limit
+    end = time.monotonic() + limit * SLOW
     while True:
         got = f()
         if got or time.monotonic() > end:
@@ -103,11 +107,12 @@ def pss(pid):
 
 
 def processes():
-    """How many of each name there are; ours and the short-lived ones of s6 do not count."""
+    """How many of each name there are; ours, the kernel's and the short-lived ones of s6 do not count."""
     seen = {}
     for pid in os.listdir("/proc"):
-        comm = read("/proc/%s/comm" % pid).strip() if pid.isdigit() else ""
-        if comm and not comm.startswith(("python3", "faults")):
+        stat = read("/proc/%s/stat" % pid) if pid.isdigit() else ""
+        comm = stat[stat.find("(") + 1:stat.rfind(")")]
+        if comm and not comm.startswith(("python3", "faults")) and stat.rsplit(")", 1)[1].split()[1] != "2":
             seen[comm] = seen.get(comm, 0) + 1
     return seen
 
@@ -129,7 +134,8 @@ DAEMONS = {"policyd": lambda: svpid("policyd"), "chand": lambda: svpid("chand"),
 for q in QUBES:
     DAEMONS["qrexecd of " + q] = lambda q=q: svpid("qrexecd/instance/" + q)
     DAEMONS["keeper of " + q] = lambda q=q: svpid("vm/instance/" + q)
-    DAEMONS["agent of " + q] = lambda q=q: child_of(init_of(q), "qrexec-agent")
+    if not XEN:
+        DAEMONS["agent of " + q] = lambda q=q: child_of(init_of(q), "qrexec-agent")
     DAEMONS["console of " + q] = lambda q=q: child_of(svpid("vm/instance/" + q), "vmstart")
 
 
@@ -151,6 +157,9 @@ def settled(before, limit=10.0):
 # --- calls ---
 
 def in_qube(qube, *argv):
+    """A command in a qube that needs no daemon to get there; on Xen, once it is there."""
+    if XEN:
+        return ["qvm-run", "-p", qube, "exec " + " ".join(argv)]
     return ["nsenter", "-t", str(init_of(qube)), "-U", "-m", "-p", "-n", "-i", "-u", "--setuid", "0", "--setgid", "0",
             "env", "VCHAN_DOMAIN=" + state(qube)["domid"], *argv]
 
@@ -159,6 +168,44 @@ def argv_of(kind, a, b, service="t.Cat"):
     if kind == "d2q":
         return ["qrexec-client", "-d", b, "DEFAULT:QUBESRPC %s dom0" % service]
     return in_qube(a, "qrexec-client-vm", b, service)
+
+
+class Caller:
+    """Makes calls from within a qube on Xen, by one long call to it: so they need nothing of Dom0's but what they ask."""
+
+    SCRIPT = """cd /tmp; while read -r id target service; do (
+        head -c 3000 /dev/urandom >in.$id; qrexec-client-vm $target $service <in.$id >out.$id 2>err.$id; rc=$?
+        cmp -s in.$id out.$id && same=1 || same=0; echo $id $rc $same $(head -c 200 err.$id); rm -f *.$id
+    ) & done"""
+    made, lock = {}, threading.Lock()
+
+    def __init__(self, qube):
+        self.last, self.waiting = 0, {}
+        self.p = subprocess.Popen(["qvm-run", "-p", qube, self.SCRIPT.replace("\n", " ")], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, text=True)
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        for line in self.p.stdout:
+            i, rc, same, *rest = line.split(None, 3)
+            self.waiting[int(i)][1] = int(rc), same == "1", "".join(rest).strip()
+            self.waiting[int(i)][0].set()
+
+    def call(self, target, service):
+        with self.lock:
+            self.last += 1
+            done = self.waiting[self.last] = [threading.Event(), None]
+            self.p.stdin.write("%d %s %s\n" % (self.last, target, service))
+            self.p.stdin.flush()
+        done[0].wait(LIMIT)
+        return done[1] or (None, False, "hangs")
+
+    @classmethod
+    def of(cls, qube):
+        with cls.lock:
+            if qube not in cls.made:
+                cls.made[qube] = cls(qube)
+        return cls.made[qube]
 
 
 class Long:
@@ -201,6 +248,8 @@ class Long:
 
 
 def short(kind, a, b):
+    if XEN and kind != "d2q":
+        return (kind, a, b, *Caller.of(a).call(b, "t.Cat"))
     data = os.urandom(3000)
     try:
         p = subprocess.run(argv_of(kind, a, b), input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -212,7 +261,7 @@ def short(kind, a, b):
 
 def mix():
     pairs = [("work", "vault"), ("vault", "other"), ("other", "work"), ("vault", "work"), ("other", "vault")]
-    for i in range(100):
+    for i in range(CALLS):
         a, b = pairs[i % 5]
         yield [("d2q", "dom0", b), ("q2q", a, b), ("d2q", "dom0", a), ("q2d", a, "dom0")][i // 5 % 4]
 
@@ -235,7 +284,7 @@ def kill_round(before, victim, touches, recovers):
     with ThreadPoolExecutor(16) as pool:
         for c in mix():
             pool.submit(one, c)
-        for _ in range(25):
+        for _ in range(CALLS // 4):
             done.acquire()
         old = DAEMONS[victim]()
         os.kill(old, signal.SIGKILL)
@@ -250,7 +299,7 @@ def kill_round(before, victim, touches, recovers):
     wrong = [r for r in results if r[3] == 0 and not r[4]]
     untouched = [r for r in results if not touches(*r[:3]) and r[3] != 0]
     lost = [r for r in results if r[3] not in (0, None)]
-    ok(len(results) == 100 and not hung, victim + ": none of 100 calls hangs", hung)
+    ok(len(results) == CALLS and not hung, victim + ": none of %d calls hangs" % CALLS, hung)
     ok(not wrong, victim + ": bytes whole, or a status that is not 0 (%d lost)" % len(lost), wrong)
     ok(not untouched, victim + ": calls that do not need it are served, bytes intact", untouched)
     bad = [x for x in (c.end() for c in longs) if x]
@@ -266,7 +315,8 @@ def kills():
     kill_round(before, "startd", never, lambda: sh("qvm-start", "--skip-if-running", "work")[0] == 0)
     kill_round(before, "qrexec-dom0", lambda k, a, b: k == "q2d", lambda: probe("q2d", "vault", "dom0"))
     kill_round(before, "qrexecd of work", lambda k, a, b: "work" in (a, b), lambda: probe("d2q", "dom0", "work"))
-    kill_round(before, "agent of work", lambda k, a, b: "work" in (a, b), lambda: probe("q2q", "other", "work"))
+    if not XEN:
+        kill_round(before, "agent of work", lambda k, a, b: "work" in (a, b), lambda: probe("q2q", "other", "work"))
     kill_round(before, "keeper of work", never, lambda: until(lambda: state("work").get("pid") == str(svpid("vm/instance/work")))
                and probe("d2q", "dom0", "work"))
 
@@ -502,7 +552,7 @@ def starved(victim, log_of, attempt, works, sock=None):
     spent, took = cpu(pid) - busy, time.monotonic() - t0
     rcs = [x.poll() for x in p]
     ok(0 not in rcs, "%s without descriptors: refuses or waits" % victim, rcs)
-    ok(spent <= 0.1 + 0.1 * took, "%s: and does not spin" % victim, "%.2f s of %.2f s" % (spent, took))
+    ok(spent <= 0.1 * SLOW + 0.1 * took, "%s: and does not spin" % victim, "%.2f s of %.2f s" % (spent, took))
     if None not in rcs:
         ok(log.says("."), "%s: and says why" % victim)
     ok(DAEMONS[victim]() == pid, "%s: lives" % victim)
@@ -535,7 +585,8 @@ def no_descriptors():
             lambda: state("late").get("state") == "Running", RUN + "/start.sock")
     sh("qvm-shutdown", "--wait", "late")
     os.unlink("/etc/qubes/vm.d/late")
-    starved("agent of work", "work/vm", lambda: call("q2q", "work", "vault"), lambda: probe("q2q", "work", "vault"))
+    if not XEN:
+        starved("agent of work", "work/vm", lambda: call("q2q", "work", "vault"), lambda: probe("q2q", "work", "vault"))
     left = settled(before)
     ok(left is None, "descriptors and processes as before", left)
 
@@ -543,10 +594,10 @@ def no_descriptors():
 # --- a thousand at once ---
 
 STORM = """
-import subprocess, sys, time
+import os, subprocess, sys, time
 p = [subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
      for _ in range(int(sys.argv[1]))]
-end, rc = time.monotonic() + 40, {}
+end, rc = time.monotonic() + 40 * int(os.environ.get("SLOW", "1")), {}
 for x in p:
     try:
         c = x.wait(max(0.01, end - time.monotonic()))
@@ -562,10 +613,10 @@ def storm(name, refusal_log, argv):
     before, mem = house_now(), {d: pss(DAEMONS[d]()) for d in ("qrexecd of work", "policyd", "chand", "qrexec-dom0")}
     log = since(*refusal_log)
     t0 = time.monotonic()
-    rc, out = sh("python3", "-c", STORM, "1000", *argv, limit=60)
+    rc, out = sh("python3", "-c", STORM, str(few(1000)), *argv, limit=60 * SLOW)
     rcs = eval(out) if rc == 0 else {out: 1}
     print("# %s: %s in %.1f s" % (name, rcs, time.monotonic() - t0))
-    ok(sum(rcs.values()) == 1000 and "hang" not in rcs and 0 in rcs, name + ": each ends, some are served", rcs)
+    ok(sum(rcs.values()) == few(1000) and "hang" not in rcs and 0 in rcs, name + ": each ends, some are served", rcs)
     refused = sum(v for k, v in rcs.items() if k != 0)
     ok(refused == 0 or log.says("refused|closed|more than"), name + ": what was refused is in a log (%d)" % refused,
        log.text())
@@ -584,25 +635,26 @@ def storms():
 
 
 def setup():
-    for q in QUBES:
-        write("/etc/qubes/vm.d/" + q, "label = red\n")
     write("/etc/qubes/policy.d/30-user.policy", "t.Cat * @anyvm @anyvm allow\nt.Cat * @anyvm dom0 allow\n"
           "t.True * @anyvm @anyvm allow\n")
     os.makedirs("/etc/qubes-rpc", exist_ok=True)
     write("/etc/qubes-rpc/t.Cat", "#!/bin/sh\nexec cat\n")
     os.chmod("/etc/qubes-rpc/t.Cat", 0o755)
-    r = sh("qvm-start", *QUBES, limit=60)
-    ok(r[0] == 0, "three qubes start", r)
+    r = qubes(*QUBES)
+    ok(r.returncode == 0, "three qubes run", r)
     for q in QUBES:
         r = sh("qvm-run", "-p", "-u", "root", q, "mkdir -p /usr/local/etc/qubes-rpc; cd /usr/local/etc/qubes-rpc; "
                "printf '#!/bin/sh\\nexec cat\\n' >t.Cat; printf '#!/bin/sh\\n' >t.True; chmod +x t.Cat t.True")
-    ok(all(probe(*c) for c in (("d2q", "dom0", "work"), ("q2q", "other", "vault"), ("q2d", "vault", "dom0"))),
+    # On Xen each of the three gets its caller here, which is a process and stays.
+    ok(all(probe(*c) for c in (("d2q", "dom0", "work"), ("q2q", "other", "vault"), ("q2d", "vault", "dom0"),
+                               ("q2d", "work", "dom0"))),
        "each kind of call is served", r)
 
 
 setup()
+# What Dom0 does about its own disks has nothing to do with Xen, and takes long there.
 for part in (kills, disks, files, no_descriptors, storms):
-    if not only or part.__name__ in only:
+    if part.__name__ in only or not only and not (XEN and part in (disks, files)):
         t = time.monotonic()
         part()
         print("# %s: %.1f s" % (part.__name__, time.monotonic() - t))

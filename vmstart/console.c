@@ -1,18 +1,28 @@
 /* SPDX-License-Identifier: ISC */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "buf.h"
 #include "console.filter.h"
 #include "console.h"
 #include "ids.h"
 #include "log.h"
 #include "loop.h"
+#include "paths.h"
 #include "sandbox.h"
+#include "sock.h"
+#include "source.h"
+
+#define PEOPLE_MAX 4
+#define PERSON_OUT 65536
+#define TYPED_MAX 1024
+#define TAKE_MAX 4096
 
 static void
 escape(char *out, size_t size, const char *untrusted, size_t n)
@@ -95,31 +105,214 @@ emit(const char *line)
 	logit("%s", line);
 }
 
+/* Who is attached. */
+
+struct person {
+	int fd; /* -1: nobody */
+	struct buf out, in;
+};
+
+struct server {
+	struct loop *loop;
+	struct source *src;
+	struct console lines;
+	struct person people[PEOPLE_MAX];
+	int listener, life;
+	gid_t group;
+	bool ending;
+	uint32_t again;
+};
+
+static void
+hang_up(struct server *s, struct person *p)
+{
+	loop_del(s->loop, p->fd);
+	close(p->fd);
+	buf_free(&p->out);
+	buf_free(&p->in);
+	p->fd = -1;
+}
+
+static void
+watch(const struct server *s, const struct person *p)
+{
+	loop_set(s->loop, p->fd,
+	    (short)((p->in.len == 0 ? POLLIN : 0) | (p->out.len > 0 ? POLLOUT : 0)));
+}
+
+/* What is typed waits here until the guest has room for it; no more of it is read meanwhile. */
+static void
+type(struct server *s, struct person *p)
+{
+	static const char no[] = "(this console takes no input)\r\n";
+	const ssize_t n = p->in.len ? source_put(s->src, buf_bytes(&p->in), p->in.len) : 0;
+
+	if (n < 0) {
+		(void)buf_put(&p->out, no, sizeof no - 1);
+		buf_eat(&p->in, p->in.len);
+	} else {
+		buf_eat(&p->in, (size_t)n);
+	}
+}
+
+static void
+on_person(struct loop *l, int fd, short revents, void *arg)
+{
+	struct server *s = arg;
+	struct person *p = s->people;
+	ssize_t n = -2;
+
+	(void)l;
+	while (p->fd != fd)
+		p++;
+	if (revents & POLLIN)
+		n = buf_read_fd(&p->in, fd, TYPED_MAX);
+	if (n == 0 || n == -1 || (revents & (POLLERR | POLLHUP)) ||
+	    (p->out.len > 0 && buf_write_fd(&p->out, fd) < 0))
+		return hang_up(s, p);
+	type(s, p);
+	watch(s, p);
+}
+
+static void
+on_listener(struct loop *l, int fd, short revents, void *arg)
+{
+	struct server *s = arg;
+	const int new = sock_accept(fd);
+	struct person *p = s->people;
+
+	(void)revents;
+	if (new < 0) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
+			loop_rest(l, fd);
+		return;
+	}
+	while (p < s->people + PEOPLE_MAX && p->fd >= 0)
+		p++;
+	if (p == s->people + PEOPLE_MAX || !sock_peer_is_person(new, s->group)) {
+		close(new);
+		return;
+	}
+	*p = (struct person){.fd = new, .out.max = PERSON_OUT, .in.max = TYPED_MAX};
+	if (!loop_add(l, new, POLLIN, on_person, s)) {
+		close(new);
+		p->fd = -1;
+	}
+}
+
+/* Who reads too slowly loses what there is no room for, and is told. */
+static void
+show(struct server *s, const void *untrusted, size_t n)
+{
+	static const char cut[] = "\r\n(output was lost)\r\n";
+
+	for (struct person *p = s->people; p < s->people + PEOPLE_MAX; p++) {
+		if (p->fd < 0)
+			continue;
+		if (p->out.len + n + sizeof cut > PERSON_OUT) {
+			buf_eat(&p->out, p->out.len);
+			(void)buf_put(&p->out, cut, sizeof cut - 1);
+		}
+		(void)buf_put(&p->out, untrusted, n);
+		(void)buf_write_fd(&p->out, p->fd); /* a broken one shows up in the loop */
+		watch(s, p);
+	}
+}
+
+/* The guest. */
+
+static void
+look(struct loop *l, int fd, short revents, void *arg)
+{
+	struct server *s = arg;
+	const uint64_t now = now_ms();
+	char untrusted[TAKE_MAX];
+	uint32_t ms = 0;
+	ssize_t n;
+
+	(void)fd;
+	(void)revents;
+	s->again = 0;
+	while ((n = source_take(s->src, now, untrusted, sizeof untrusted)) > 0) {
+		console_take(&s->lines, untrusted, (size_t)n, now, emit);
+		show(s, untrusted, (size_t)n);
+	}
+	for (struct person *p = s->people; p < s->people + PEOPLE_MAX; p++) {
+		if (p->fd < 0 || p->in.len == 0)
+			continue;
+		type(s, p);
+		watch(s, p);
+	}
+	if (n < 0 || s->ending)
+		return loop_stop(l, 0);
+	if (source_rearm(s->src, now, &ms))
+		return loop_set(l, source_fd(s->src), POLLIN);
+	loop_set(l, source_fd(s->src), 0);
+	s->again = loop_after(l, ms, look, s);
+}
+
+/* The keeper has gone, or says that the domain has: what is there is read, and no more. */
+static void
+on_life(struct loop *l, int fd, short revents, void *arg)
+{
+	struct server *s = arg;
+
+	loop_cancel(l, s->again);
+	s->ending = true;
+	look(l, fd, revents, s);
+}
+
+/*
+ * In a directory of qrexecd's uid: made as that uid, so that what happens to names there meanwhile
+ * leads us nowhere that it could not go itself.
+ */
+static int
+listen_for(const char *name, uint32_t qid)
+{
+	const uid_t uid = prog_uid(qid, PROG_QREXECD);
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof path, RUN_Q "/%s", name);
+	if ((mkdir(path, 0711) < 0 && errno != EEXIST) || lchown(path, uid, GID_DAEMONS) < 0)
+		return -1;
+	snprintf(path, sizeof path, RUN_Q "/%s/" CONSOLE_SOCK, name);
+	setfsgid(uid);
+	setfsuid(uid);
+	fd = sock_listen(path, 0666);
+	setfsuid(0);
+	setfsgid(0);
+	return fd;
+}
+
 _Noreturn void
-console_main(int fd, int life, const char *name, uint32_t qid)
+console_main(const struct console_end *e, int life, const char *name, uint32_t qid)
 {
 	const struct sandbox sb = {
 	    .uid = prog_uid(qid, PROG_CONSOLE),
 	    .filter = console_filter,
 	    .nfilter = console_filter_len,
-	    .nofile = 16,
+	    .nofile = 32,
 	};
-	struct console c = {0};
-	struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = life}};
-	char buf[4096];
+	static struct server s;
 
 	log_open("console", name);
+	s.loop = loop_new();
+	s.life = life;
+	s.group = people_gid();
+	for (size_t i = 0; i < PEOPLE_MAX; i++)
+		s.people[i].fd = -1;
+	s.src = source_open(e);
+	if (!s.src)
+		die("its ring");
+	s.listener = listen_for(name, qid);
+	if (s.listener < 0)
+		logit("nobody can attach: %s", strerror(errno));
 	sandbox_enter(&sb);
-	for (;;) {
-		const ssize_t n = read(fd, buf, sizeof buf);
-
-		if (n > 0) {
-			console_take(&c, buf, (size_t)n, now_ms(), emit);
-			continue;
-		}
-		/* The keeper has gone, and all that was printed is read; or the console broke. */
-		if (n == 0 || (errno != EAGAIN && errno != EINTR) ||
-		    (poll(p, 2, -1) > 0 && p[1].revents && !p[0].revents))
-			exit(0);
-	}
+	if (!loop_add(s.loop, source_fd(s.src), POLLIN, look, &s) ||
+	    !loop_add(s.loop, life, POLLIN, on_life, &s) ||
+	    (s.listener >= 0 && !loop_add(s.loop, s.listener, POLLIN, on_listener, &s)))
+		die("loop");
+	look(s.loop, -1, 0, &s);
+	exit(loop_run(s.loop));
 }

@@ -30,6 +30,7 @@
 #define ASK_AGAIN_MS 250 /* startd is not there: it is being restarted */
 #define GRACE_S 10	 /* what startd may take longer than the agent's time limit */
 #define CONSOLE_AGAIN_MS 1000
+#define CONSOLE_END_MS 2000
 #define DOWN_MS 8000
 #define STATE_AGAIN_MS 1000
 
@@ -83,6 +84,14 @@ set_state(struct keeper *k, const char *word)
 	write_state(k->loop, -1, 0, k);
 }
 
+/* Who holds channels to it lets go of them by its state. */
+static void
+destroy(struct keeper *k)
+{
+	set_state(k, "Dying");
+	domain_destroy(&k->dom);
+}
+
 /* The console. */
 
 static void start_console(struct loop *l, int fd, short revents, void *arg);
@@ -103,33 +112,65 @@ on_console_end(struct loop *l, int fd, short revents, void *arg)
 	loop_after(l, CONSOLE_AGAIN_MS, start_console, k);
 }
 
+/* In the child: nothing of the keeper's but what the console needs. */
+static _Noreturn void
+be_console(const struct keeper *k, const struct console_end *e, int life)
+{
+	struct console_end own = *e;
+	const int con = fcntl(e->fd, F_DUPFD, 10), end = fcntl(life, F_DUPFD, 11),
+		  mem = e->mem < 0 ? -1 : fcntl(e->mem, F_DUPFD, 12);
+	const unsigned rest = mem < 0 ? 5 : 6;
+
+	own.fd = 3;
+	own.mem = mem < 0 ? -1 : 5;
+	if (dup2(con, 3) < 0 || dup2(end, 4) < 0 || (mem >= 0 && dup2(mem, 5) < 0) ||
+	    syscall(SYS_close_range, rest, ~0u, 0) < 0)
+		_exit(END_FAILURE);
+	console_main(&own, 4, k->state.name, k->state.qid);
+}
+
 static void
 start_console(struct loop *l, int fd, short revents, void *arg)
 {
 	struct keeper *k = arg;
+	struct console_end e = {.mem = -1};
 	int life[2] = {-1, -1};
 	pid_t pid = -1;
 
 	(void)fd;
 	(void)revents;
-	if (pipe2(life, O_CLOEXEC) == 0)
+	if (domain_console(&k->dom, &e) && pipe2(life, O_CLOEXEC) == 0)
 		pid = fork();
-	if (pid == 0) {
-		const int con = fcntl(k->dom.console_fd, F_DUPFD, 10),
-			  end = fcntl(life[0], F_DUPFD, 11);
-
-		if (dup2(con, 3) < 0 || dup2(end, 4) < 0 || syscall(SYS_close_range, 5, ~0u, 0) < 0)
-			_exit(END_FAILURE);
-		console_main(3, 4, k->state.name, k->state.qid);
-	}
+	if (pid == 0)
+		be_console(k, &e, life[0]);
+	if (pid < 0)
+		logit("no console yet: %s", strerror(errno));
+	if (e.mem >= 0)
+		close(e.mem);
 	if (life[0] >= 0)
 		close(life[0]);
 	k->life = life[1];
 	k->console = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
-	if (k->console < 0)
-		logit("no console: %s", strerror(errno));
-	else
+	if (k->console >= 0)
 		loop_add(l, k->console, POLLIN, on_console_end, k);
+	else
+		loop_after(l, CONSOLE_AGAIN_MS, start_console, k);
+}
+
+/* It reads what is there and goes; until then it holds the domain's page. */
+static void
+end_console(struct keeper *k)
+{
+	struct pollfd p = {.fd = k->console, .events = POLLIN};
+
+	if (k->console < 0)
+		return;
+	close(k->life);
+	if (poll(&p, 1, CONSOLE_END_MS) <= 0)
+		(void)syscall(SYS_pidfd_send_signal, k->console, SIGKILL, NULL, 0);
+	waitid(P_PIDFD, (id_t)k->console, &(siginfo_t){0}, WEXITED);
+	close(k->console);
+	k->console = k->life = -1;
 }
 
 /* startd brings up the qube's daemons and tells when the agent has answered. */
@@ -139,7 +180,7 @@ give_up(struct keeper *k, const char *why)
 {
 	logit("the agent did not come: %s", why);
 	k->no_agent = true;
-	domain_destroy(&k->dom);
+	destroy(k);
 }
 
 static void
@@ -228,7 +269,10 @@ on_gone(struct loop *l, int fd, short revents, void *arg)
 	int code;
 
 	(void)revents;
+	if (!domain_gone(&k->dom))
+		return;
 	loop_del(l, fd);
+	set_state(k, "Dying");
 	code = domain_end(&k->dom);
 	if (k->no_agent)
 		code = END_NO_AGENT;
@@ -246,7 +290,7 @@ on_patience(struct loop *l, int fd, short revents, void *arg)
 	(void)fd;
 	(void)revents;
 	logit("did not shut down within %u s: destroyed", k->conf.shutdown_timeout);
-	domain_destroy(&k->dom);
+	destroy(k);
 }
 
 static void
@@ -257,8 +301,7 @@ on_signal(struct loop *l, int sig, short revents, void *arg)
 	(void)revents;
 	if (sig == SIGQUIT) {
 		k->asked_down = true;
-		set_state(k, "Dying");
-		domain_destroy(&k->dom);
+		destroy(k);
 	} else if (!k->asked_down) {
 		k->asked_down = true;
 		set_state(k, "Halting");
@@ -276,6 +319,7 @@ clean_up(struct keeper *k, int code, const char *why)
 	static struct kv kv;
 	const char *bad;
 
+	end_console(k);
 	domain_cleanup(&k->dom);
 	if (unlinkat(k->state_dir, k->state.name, 0) < 0 && errno != ENOENT)
 		logit("state not removed: %s", strerror(errno));
@@ -353,7 +397,7 @@ build(struct keeper *k)
 		const int err = errno;
 		char why[256];
 
-		snprintf(why, sizeof why, "%s: %s", e, strerror(err));
+		snprintf(why, sizeof why, "%s%s%s", e, err ? ": " : "", err ? strerror(err) : "");
 		logit("cannot start: %s", why);
 		clean_up(k, END_FAILURE, why);
 		exit(END_FAILURE);

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: ISC */
+/* What a domain is to be made of: looked up and refused early, before anything is made. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "state.h"
+#include "xen.h"
+
+#define PAGES_MIB 256u /* 4 KiB pages of a MiB */
+static const char common_opts[] =
+    "root=/dev/mapper/dmroot ro nomodeset console=hvc0 rd_NO_PLYMOUTH "
+    "rd.plymouth.enable=0 plymouth.enable=0 xen_privcmd.unrestricted";
+static const char own_opts[] = "swiotlb=2048";
+
+/* Xen's own structures: 4 MiB and 1.5 for each processor (spec/vm 6); page tables of a PVH guest: a
+ * MiB for each processor and two pages for each MiB of memory. */
+uint32_t
+overhead_mib(const struct vmconf *c, bool pvh)
+{
+	uint32_t mib = 4 + (3 * c->vcpus + 1) / 2;
+
+	if (pvh)
+		mib += c->vcpus + (c->memory * 2 + PAGES_MIB - 1) / PAGES_MIB;
+	return mib;
+}
+
+/* The first line of DIR/NAME; false: there is none. */
+static bool
+line_of(char *out, size_t size, const char *dir, const char *name)
+{
+	struct buf b = {.max = CMDLINE_MAX};
+	const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const bool ok = fd >= 0 && buf_read_file(&b, fd, name);
+
+	if (ok)
+		snprintf(out, size, "%.*s", (int)b.len, (const char *)buf_bytes(&b));
+	out[ok ? strcspn(out, "\n") : 0] = '\0';
+	if (fd >= 0)
+		close(fd);
+	buf_free(&b);
+	return ok;
+}
+
+const char *
+cmdline(char out[CMDLINE_MAX], const struct vmconf *c, const char *dir)
+{
+	char common[CMDLINE_MAX], own[CMDLINE_MAX], id[UUID_LEN + 1];
+	size_t k = 0;
+	int n;
+
+	if (!line_of(common, sizeof common, dir, "default-kernelopts-common.txt"))
+		snprintf(common, sizeof common, "%s", common_opts);
+	if (c->own_kernelopts)
+		snprintf(own, sizeof own, "%s", c->kernelopts);
+	else if (!line_of(own, sizeof own, dir, "default-kernelopts-nopci.txt"))
+		snprintf(own, sizeof own, "%s", own_opts);
+	for (const char *p = c->uuid; *p; p++)
+		if (*p != '-')
+			id[k++] = *p;
+	id[k] = '\0';
+	n = snprintf(
+	    out, CMDLINE_MAX, "%s%s%s systemd.machine_id=%s", common, *own ? " " : "", own, id);
+	errno = 0;
+	return n < 0 || n >= CMDLINE_MAX ? "the kernel's command line is longer than 1023" : NULL;
+}
+
+/* An ELF file, or why not. */
+static const char *
+kernel_ok(const char *path)
+{
+	static char why[160];
+	unsigned char head[0x206] = {0};
+	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return path;
+	n = read(fd, head, sizeof head);
+	close(fd);
+	errno = 0;
+	if (n >= 4 && memcmp(head, "\177ELF", 4) == 0)
+		return NULL;
+	if (n == (ssize_t)sizeof head && memcmp(head + 0x202, "HdrS", 4) == 0)
+		snprintf(why, sizeof why,
+		    "%.90s is compressed: extract-vmlinux unpacks it to vmlinux beside it", path);
+	else
+		snprintf(why, sizeof why, "%.120s: not a kernel", path);
+	return why;
+}
+
+static const char *
+plan_kernel(struct xen *x, const struct vmconf *c)
+{
+	char dir[VM_PATH_LEN + 32], *modules = x->disk[3].path;
+	const char *e;
+
+	errno = 0;
+	if (c->kernel[0] == '\0')
+		return "no kernel: set kernel, or default it in " ETC_VM "/defaults";
+	snprintf(dir, sizeof dir, "%s%s", *c->kernel == '/' ? "" : VM_KERNELS "/", c->kernel);
+	snprintf(x->kernel, sizeof x->kernel, "%s/vmlinux", dir);
+	if (access(x->kernel, F_OK) < 0)
+		snprintf(x->kernel, sizeof x->kernel, "%s/vmlinuz", dir);
+	if ((e = kernel_ok(x->kernel)) != NULL)
+		return e;
+	snprintf(x->initramfs, sizeof x->initramfs, "%s/initramfs", dir);
+	if (access(x->initramfs, F_OK) < 0)
+		x->initramfs[0] = '\0';
+	snprintf(modules, sizeof x->disk[3].path, "%s/modules.img", dir);
+	if (access(modules, F_OK) < 0)
+		*modules = '\0';
+	return cmdline(x->cmdline, c, dir);
+}
+
+/*
+ * A root that comes from the template is shared: read-only (the stock initramfs then puts a layer
+ * of the volatile disk over it). Who has one of his own writes it.
+ */
+static void
+plan_disks(struct xen *x, const struct vmconf *c)
+{
+	static const char *const devs[XEN_DISKS] = {"xvda", "xvdb", "xvdc", "xvdd"};
+
+	for (int i = 0; i < XEN_DISKS; i++) {
+		x->disk[i].dev = devs[i];
+		x->disk[i].image = x->disk[i].fd = -1;
+		x->disk[i].write = i < 3;
+	}
+	x->disk[0].write = c->template[0] == '\0';
+	x->disk[2].wipe = true;
+	snprintf(x->disk[0].path, sizeof x->disk[0].path, "%s", c->root);
+	snprintf(x->disk[1].path, sizeof x->disk[1].path, "%s", c->private);
+	snprintf(x->disk[2].path, sizeof x->disk[2].path, "%s", c->volatile_);
+}
+
+static const char *
+plan_memory(struct xen *x, const struct vmconf *c)
+{
+	static char why[128];
+	const uint32_t more = overhead_mib(c, x->pvh);
+	const uint64_t want = (uint64_t)c->memory + more;
+	xc_physinfo_t info = {0};
+	uint64_t have;
+
+	if (xc_physinfo(x->xch, &info) < 0)
+		return "Xen's state";
+	errno = 0;
+	if (x->pvh && !(info.capabilities & XEN_SYSCTL_PHYSCAP_hvm))
+		return "this machine has no virtualisation that pvh needs: use virt_mode = pv";
+	x->hap = (info.capabilities & XEN_SYSCTL_PHYSCAP_hap) != 0;
+	/* a MiB for each processor, and two pages for each MiB */
+	x->pool = ((uint64_t)c->vcpus << 20) + (uint64_t)c->memory * 8192;
+	have = (info.free_pages - (info.outstanding_pages < info.free_pages ? info.outstanding_pages
+									    : info.free_pages)) /
+	       PAGES_MIB;
+	if (have >= want)
+		return NULL;
+	snprintf(why, sizeof why,
+	    "too little memory: %u MiB and %u for Xen's own use, %llu free, %llu missing",
+	    c->memory, more, (unsigned long long)have, (unsigned long long)(want - have));
+	return why;
+}
+
+/* Its network card's other end; none while that qube does not run. */
+static void
+plan_netvm(struct xen *x, const struct vmconf *c)
+{
+	const int dir = open(RUN_STATE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct vm_state s;
+
+	if (dir < 0)
+		return;
+	if (c->netvm[0] && state_read(dir, c->netvm, &s) && strcmp(s.state, "Dying") != 0)
+		x->netvm = s.domid;
+	close(dir);
+}
+
+const char *
+plan(struct domain *d, struct xen *x)
+{
+	const struct vmconf *c = d->conf;
+	const char *e;
+
+	errno = 0;
+	if (strcmp(c->virt_mode, "hvm") == 0)
+		return "virt_mode hvm is not served yet: use pvh or pv";
+	x->pvh = strcmp(c->virt_mode, "pvh") == 0;
+	plan_disks(x, c);
+	if ((e = plan_kernel(x, c)) != NULL || (e = plan_memory(x, c)) != NULL)
+		return e;
+	plan_netvm(x, c);
+	return NULL;
+}

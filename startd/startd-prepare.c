@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What is built ahead (`prepare = N` in a qube's file). Which file of a qube matters to which domain
- * is vmstart's to say: it is asked about each qube that has `prepare` in its file, or has had it.
+ * What is built ahead (`prepare = N` in a qube's file). Which file of a qube matters to which
+ * domain is vmstart's to say: it is asked about each qube that has `prepare` in its file, or has
+ * had it.
  */
 #include <dirent.h>
 #include <errno.h>

@@ -41,7 +41,8 @@ enum job_kind {
 	JOB_STOP,
 	JOB_UP, /* lane 1 */
 	JOB_DOWN,
-	JOB_PREPARE, /* lane 2: `vmstart -p NAME` sees to what is built ahead being there, and fresh */
+	JOB_PREPARE, /* lane 2: `vmstart -p NAME` sees to what is built ahead being there, and fresh
+		      */
 };
 
 struct job {

@@ -33,10 +33,9 @@ LDFLAGS += -Wl,-z,relro,-z,now,--gc-sections,--as-needed
 #   LINKS                          NEW_PATH:PROG, names that scripts know
 #   INSTALL_FILES                  SOURCE:DESTINATION[:MODE]
 #   MANPAGES                       ROOM/PAGE.SECTION
-ROOMS = lib conf rpc engine policy ask qpolicy qrexecd dom0 agent chand vmstart startd s6
-ifeq ($(BACKEND),xen)
-ROOMS += xen image
-endif
+# xen says where Xen's libraries are; image packs what all others build.
+ROOMS = lib $(if $(filter xen,$(BACKEND)),xen) conf rpc engine policy ask qpolicy qrexecd dom0 agent chand vmstart \
+	startd s6 $(if $(filter xen,$(BACKEND)),image)
 PROGS =
 HOST_PROGS =
 USER_PROGS =

@@ -11,6 +11,9 @@
 
 #define STORE_HEADER sizeof(struct xsd_sockmsg)
 #define STORE_TOKEN_MAX 64
+#define STORE_BATCH_MAX 250
+/* of one piece: it and its answers fit the socket, nobody waits for the other */
+#define STORE_BATCH_BYTES 32768
 
 struct event {
 	struct event *next;
@@ -32,6 +35,11 @@ struct store {
 	uint8_t in[STORE_HEADER + XENSTORE_PAYLOAD_MAX + 1];
 	uint8_t out[STORE_HEADER + XENSTORE_PAYLOAD_MAX];
 	struct wr w; /* over out's payload */
+	bool batching;
+	uint32_t nbatch; /* requests kept, whose numbers are the last ones before id */
+	int batch_err;	 /* of the first that failed */
+	struct buf batch;
+	uint8_t kinds[STORE_BATCH_MAX];
 	struct event *events, **last;
 	size_t nevents;
 	struct watch *watches;

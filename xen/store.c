@@ -138,6 +138,7 @@ store_close(struct store *s)
 		s->watches = w->next;
 		free(w);
 	}
+	buf_free(&s->batch);
 	if (s->poll_fd >= 0)
 		close(s->poll_fd);
 	if (s->wake_fd >= 0)
@@ -241,19 +242,19 @@ wait_for(struct store *s, short what, uint64_t end)
 	const uint64_t now = now_ms();
 
 	if (now >= end)
-		return store_fail(s, ETIMEDOUT, "no answer in time");
+		return store_fail(s, EPIPE, "no answer in time");
 	poll(&p, 1, (int)(end - now));
 	return true;
 }
 
 static bool
-put_all(struct store *s, size_t len, uint64_t end)
+put_all(struct store *s, const uint8_t *p, size_t len, uint64_t end)
 {
 	size_t done = 0;
 
 	while (done < len) {
-		ssize_t n = s->device ? write(s->fd, s->out + done, len - done)
-				      : send(s->fd, s->out + done, len - done, MSG_NOSIGNAL);
+		ssize_t n = s->device ? write(s->fd, p + done, len - done)
+				      : send(s->fd, p + done, len - done, MSG_NOSIGNAL);
 		if (n > 0)
 			done += (size_t)n;
 		else if (n < 0 && errno == EAGAIN) {
@@ -279,20 +280,13 @@ refused(struct store *s, size_t len)
 	return false;
 }
 
-bool
-store_ask(struct store *s, uint32_t type, uint32_t tx, size_t *len)
+/* The next answer, to the request id. */
+static bool
+answer(struct store *s, uint32_t id, uint32_t type, uint64_t end, size_t *len)
 {
-	const uint64_t end = now_ms() + STORE_MS;
-	struct xsd_sockmsg h = {.type = type, .req_id = ++s->id, .tx_id = tx};
+	struct xsd_sockmsg h;
 	enum got got;
 
-	errno = s->gone ? EPIPE : E2BIG;
-	if (s->gone || s->w.full || (s->device && STORE_HEADER + s->w.len > DEVICE_MAX))
-		return false;
-	h.len = (uint32_t)s->w.len;
-	memcpy(s->out, &h, sizeof h);
-	if (!put_all(s, STORE_HEADER + s->w.len, end))
-		return false;
 	while ((got = take(s)) != GOT_REPLY) {
 		if (got == GOT_END)
 			return false;
@@ -302,13 +296,93 @@ store_ask(struct store *s, uint32_t type, uint32_t tx, size_t *len)
 	if (s->events || s->again)
 		ring(s);
 	h = header(s);
-	if (h.req_id != s->id || (h.type != type && h.type != XS_ERROR))
+	if (h.req_id != id || (h.type != type && h.type != XS_ERROR))
 		return store_fail(s, EPIPE, "an answer to something else");
 	if (h.type == XS_ERROR)
 		return refused(s, h.len);
 	if (len)
 		*len = h.len;
 	return true;
+}
+
+/* What was kept goes out in one piece; the answers come in their order. false: the first that
+ * failed. */
+static bool
+flush_batch(struct store *s)
+{
+	const uint64_t end = now_ms() + STORE_MS;
+	const uint32_t first = s->id - s->nbatch + 1;
+	const uint32_t n = s->nbatch;
+
+	s->nbatch = 0;
+	if (n > 0 && !put_all(s, buf_bytes(&s->batch), s->batch.len, end))
+		s->batch_err = errno;
+	buf_eat(&s->batch, s->batch.len);
+	for (uint32_t i = 0; i < n && !s->gone; i++)
+		if (!answer(s, first + i, s->kinds[i], end, NULL) && s->batch_err == 0 &&
+		    (s->kinds[i] != XS_RM || errno != ENOENT))
+			s->batch_err = errno;
+	errno = s->gone ? EPIPE : s->batch_err;
+	return errno == 0;
+}
+
+static bool
+keep(struct store *s, uint32_t type)
+{
+	const size_t len = STORE_HEADER + s->w.len;
+
+	if (s->nbatch == STORE_BATCH_MAX || buf_room(&s->batch) < len) {
+		s->id--; /* this one is not yet asked */
+		(void)flush_batch(s);
+		s->id++;
+	}
+	if (!buf_put(&s->batch, s->out, len)) {
+		s->id--;
+		return false;
+	}
+	s->kinds[s->nbatch++] = (uint8_t)type;
+	return true;
+}
+
+void
+store_batch(struct store *s)
+{
+	s->batching = true;
+	s->batch_err = 0;
+	s->batch.max = STORE_BATCH_BYTES;
+}
+
+bool
+store_flush(struct store *s)
+{
+	const bool ok = flush_batch(s);
+	const int err = errno;
+
+	s->batching = false;
+	buf_free(&s->batch);
+	errno = err;
+	return ok;
+}
+
+bool
+store_ask(struct store *s, uint32_t type, uint32_t tx, size_t *len)
+{
+	const bool later = s->batching && (type == XS_WRITE || type == XS_SET_PERMS ||
+					      type == XS_MKDIR || type == XS_RM);
+	const uint64_t end = now_ms() + STORE_MS;
+	struct xsd_sockmsg h = {.type = type, .tx_id = tx};
+
+	errno = s->gone ? EPIPE : E2BIG;
+	if (s->gone || s->w.full || (s->device && STORE_HEADER + s->w.len > DEVICE_MAX))
+		return false;
+	if (!later && s->nbatch > 0 && !flush_batch(s))
+		return false;
+	h.req_id = ++s->id;
+	h.len = (uint32_t)s->w.len;
+	memcpy(s->out, &h, sizeof h);
+	if (later)
+		return keep(s, type);
+	return put_all(s, s->out, STORE_HEADER + s->w.len, end) && answer(s, s->id, type, end, len);
 }
 
 void

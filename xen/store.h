@@ -45,6 +45,14 @@ bool store_own(struct store *s, uint32_t tx, const char *path, uint32_t owner, u
 bool store_list(struct store *s, uint32_t tx, const char *path,
     void (*fn)(const char *untrusted_name, void *arg), void *arg);
 
+/*
+ * A turn through xenstored costs two switches of processes. From store_batch on, write, mkdir, rm
+ * and own are kept and answer true; they go out together, in their order, before the next request
+ * of another kind and by store_flush, which says how they went: errno of the first that failed.
+ */
+void store_batch(struct store *s);
+bool store_flush(struct store *s);
+
 bool store_watch(struct store *s, const char *path, const char *token);
 bool store_unwatch(struct store *s, const char *path, const char *token);
 /* 1: an event, its path and token; 0: none now; -1: the store has gone. Never waits. */

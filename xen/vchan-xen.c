@@ -318,7 +318,7 @@ call(struct vchan *v)
 	if (!store_number(v->store, 0, part(v, "ring-ref", path), UINT32_MAX, &gref) ||
 	    !store_number(v->store, 0, part(v, "event-channel", path), UINT32_MAX, &event) ||
 	    !store_number(v->store, 0, part(v, "ring-ref", path), UINT32_MAX, &again))
-		return errno != EPIPE && errno != ETIMEDOUT;
+		return errno != EPIPE;
 	if (gref != again) /* the nodes changed in between: there will be an event */
 		return true;
 	if (!end_call(&e, v->peer, gref, event)) {

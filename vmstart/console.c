@@ -263,8 +263,8 @@ on_life(struct loop *l, int fd, short revents, void *arg)
 }
 
 /*
- * In a directory of qrexecd's uid: made as that uid, so that what happens to names there meanwhile
- * leads us nowhere that it could not go itself.
+ * In a directory of qrexecd's uid: made from inside it and as that uid, so that what happens to
+ * names there meanwhile leads us nowhere that it could not go itself.
  */
 static int
 listen_for(const char *name, uint32_t qid)
@@ -274,12 +274,12 @@ listen_for(const char *name, uint32_t qid)
 	int fd;
 
 	snprintf(path, sizeof path, RUN_Q "/%s", name);
-	if ((mkdir(path, 0711) < 0 && errno != EEXIST) || lchown(path, uid, GID_DAEMONS) < 0)
+	if ((mkdir(path, 0711) < 0 && errno != EEXIST) || lchown(path, uid, GID_DAEMONS) < 0 ||
+	    chdir(path) < 0)
 		return -1;
-	snprintf(path, sizeof path, RUN_Q "/%s/" CONSOLE_SOCK, name);
 	setfsgid(uid);
 	setfsuid(uid);
-	fd = sock_listen(path, 0666);
+	fd = sock_listen(CONSOLE_SOCK, 0666);
 	setfsuid(0);
 	setfsgid(0);
 	return fd;

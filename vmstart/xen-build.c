@@ -141,6 +141,52 @@ memory_map(const struct xen *x, uint32_t domid, const struct xc_dom_image *dom)
 	return xc_domain_set_memory_map(x->xch, domid, map, n);
 }
 
+/* The whole of a file, read into the page tables at once: a fault for each page costs more. */
+static bool
+map_file(struct spare *m, const char *path)
+{
+	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return false;
+	m->len = fstat(fd, &st) == 0 ? (size_t)st.st_size : 0;
+	m->p = mmap(NULL, m->len, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+	close(fd);
+	return m->p != MAP_FAILED;
+}
+
+/*
+ * The mappings of the guest's pages that are no longer needed: taken from the library, which would
+ * unmap them now. That takes as long as to fill them and can be done when the guest runs.
+ */
+static void
+set_aside(struct xen *x, struct xc_dom_image *dom, xen_pfn_t first)
+{
+	for (struct xc_dom_phys **p = &dom->phys_pages; *p; p = &(*p)->next) {
+		const struct xc_dom_phys *phys = *p;
+
+		if (phys->first != first || !phys->ptr || x->nspare == XEN_SPARE)
+			continue;
+		x->spare[x->nspare++] =
+		    (struct spare){.p = phys->ptr, .len = phys->count << XC_PAGE_SHIFT};
+		*p = phys->next;
+		return;
+	}
+}
+
+void
+xen_tidy(struct xen *x)
+{
+	while (x->nspare > 0) {
+		x->nspare--;
+		(void)munmap(x->spare[x->nspare].p, x->spare[x->nspare].len);
+	}
+	if (x->image)
+		xc_dom_release(x->image);
+	x->image = NULL;
+}
+
 static const char *
 load(struct domain *d, struct xen *x, struct xc_dom_image *dom)
 {
@@ -150,9 +196,14 @@ load(struct domain *d, struct xen *x, struct xc_dom_image *dom)
 	uint64_t t;
 
 	dom->container_type = x->pvh ? XC_DOM_HVM_CONTAINER : XC_DOM_PV_CONTAINER;
-	TRY("the kernel's file", xc_dom_kernel_file(dom, x->kernel));
-	if (x->initramfs[0])
-		TRY("the initramfs", xc_dom_module_file(dom, x->initramfs, NULL));
+	TRY(x->kernel, !map_file(&x->spare[0], x->kernel));
+	x->nspare = 1;
+	TRY("the kernel", xc_dom_kernel_mem(dom, x->spare[0].p, x->spare[0].len));
+	if (x->initramfs[0]) {
+		TRY(x->initramfs, !map_file(&x->spare[1], x->initramfs));
+		x->nspare = 2;
+		TRY("the initramfs", xc_dom_module_mem(dom, x->spare[1].p, x->spare[1].len, NULL));
+	}
 	dom->max_vcpus = d->conf->vcpus;
 	dom->console_evtchn = x->console_port;
 	dom->xenstore_evtchn = x->store_port;
@@ -174,6 +225,9 @@ load(struct domain *d, struct xen *x, struct xc_dom_image *dom)
 	x->spent_us[T_MEMORY] += now_us() - t;
 	t = now_us();
 	TRY("the kernel in its memory", xc_dom_build_image(dom));
+	set_aside(x, dom, dom->kernel_seg.pfn);
+	if (dom->num_modules > 0)
+		set_aside(x, dom, dom->modules[0].seg.pfn);
 	TRY("its start", xc_dom_boot_image(dom));
 	TRY("its grants", xc_dom_gnttab_init(dom));
 	x->console_gfn = x->pvh ? dom->console_pfn : xc_dom_p2m(dom, dom->console_pfn);
@@ -185,14 +239,6 @@ load(struct domain *d, struct xen *x, struct xc_dom_image *dom)
 const char *
 xen_fill(struct domain *d, struct xen *x)
 {
-	struct xc_dom_image *dom = xc_dom_allocate(x->xch, x->cmdline, NULL);
-	const char *e = dom ? load(d, x, dom) : "memory of our own";
-	const int err = errno;
-	const uint64_t t = now_us();
-
-	if (dom)
-		xc_dom_release(dom);
-	x->spent_us[T_KERNEL] += now_us() - t;
-	errno = err;
-	return e;
+	x->image = xc_dom_allocate(x->xch, x->cmdline, NULL);
+	return x->image ? load(d, x, x->image) : "memory of our own";
 }

@@ -273,14 +273,16 @@ make_own(const struct domain *d, const struct xen *x, uint32_t tx)
 static bool
 make_all(const struct domain *d, const struct xen *x, uint32_t tx)
 {
-	bool ok = make_own(d, x, tx) && make_home(d, x, tx);
+	bool ok;
 
+	store_batch(x->store);
+	ok = make_own(d, x, tx) && make_home(d, x, tx);
 	for (uint32_t i = 0; ok && i < XEN_DISKS; i++)
 		if (x->disk[i].id[0])
 			ok = make_disk(d, x, tx, i);
 	if (ok && x->netvm)
 		ok = make_vif(d, x, tx);
-	return ok;
+	return store_flush(x->store) && ok;
 }
 
 const char *
@@ -373,6 +375,7 @@ drop_all(struct sweep *w)
 	char path[STORE_PATH_MAX];
 	uint32_t netvm;
 
+	store_batch(w->x->store);
 	drop_disks(w);
 	snprintf(path, sizeof path, TOOL "/%u/netvm", w->domid);
 	if (store_number(w->x->store, w->tx, path, DOMID_FIRST_RESERVED - 1, &netvm) && netvm > 0)
@@ -382,6 +385,7 @@ drop_all(struct sweep *w)
 	drop(w, "/vm/%s", w->uuid);
 	(void)store_list(w->x->store, w->tx, "/local/domain", drop_channels, w);
 	drop(w, TOOL "/%u", w->domid);
+	(void)store_flush(w->x->store); /* what could not be removed is told by the commit */
 }
 
 void

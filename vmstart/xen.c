@@ -217,18 +217,20 @@ domain_build(struct domain *d)
 	static char why[256];
 	struct xen *x = d->own;
 	const char *e;
+	uint64_t took;
 	int err;
 
 	d->state->domid = 0;
 	x->why[0] = '\0';
 	e = build(d, x);
 	err = errno;
+	took = now_us() / 1000 - x->born_ms;
+	xen_tidy(x);
 	look_soon(x);
 	if (!e) {
 		logit(
 		    "unpaused after %llu ms: kernel %llu, memory %llu, devices %llu, xenstore %llu",
-		    (unsigned long long)(now_us() / 1000 - x->born_ms),
-		    (unsigned long long)x->spent_us[T_KERNEL] / 1000,
+		    (unsigned long long)took, (unsigned long long)x->spent_us[T_KERNEL] / 1000,
 		    (unsigned long long)x->spent_us[T_MEMORY] / 1000,
 		    (unsigned long long)x->spent_us[T_DEVICES] / 1000,
 		    (unsigned long long)x->spent_us[T_XENSTORE] / 1000);

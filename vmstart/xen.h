@@ -30,6 +30,12 @@ struct xen_disk {
 	char id[48]; /* of what is behind it, the same for all its names */
 };
 
+struct spare {
+	void *p;
+	size_t len;
+};
+#define XEN_SPARE 4
+
 enum { T_KERNEL, T_MEMORY, T_DEVICES, T_XENSTORE, T_N };
 
 struct xen {
@@ -42,11 +48,14 @@ struct xen {
 	uint64_t pool;			   /* bytes of Xen's memory for a PVH guest's page tables */
 	uint32_t store_port, console_port; /* the guest's numbers of the event channels */
 	uint64_t store_gfn, console_gfn;
-	uint32_t netvm;	 /* its domid, or 0 */
-	int tick, watch; /* in end_fd (an epoll): a timer, the store's descriptor */
-	int evtchn;	 /* the console's event channel, bound */
-	uint32_t port;	 /* our number of it */
-	int reason;	 /* of the shutdown; -1: none was seen */
+	uint32_t netvm;		       /* its domid, or 0 */
+	int tick, watch;	       /* in end_fd (an epoll): a timer, the store's descriptor */
+	int evtchn;		       /* the console's event channel, bound */
+	uint32_t port;		       /* our number of it */
+	struct xc_dom_image *image;    /* while it is built */
+	struct spare spare[XEN_SPARE]; /* mappings that are not needed any more */
+	size_t nspare;
+	int reason; /* of the shutdown; -1: none was seen */
 	bool adopted;
 	uint64_t born_ms, spent_us[T_N];
 	char why[192]; /* what libxenctrl says when it fails */
@@ -64,6 +73,7 @@ const char *cmdline(char out[CMDLINE_MAX], const struct vmconf *c, const char *d
 /* xen-build.c */
 const char *xen_create(struct domain *d, struct xen *x);
 const char *xen_fill(struct domain *d, struct xen *x);
+void xen_tidy(struct xen *x); /* lets go of what building it took */
 
 /* xen-acpi.c */
 #define ACPI_BASE 0xfc000000u /* RSDP; the other tables a page later */

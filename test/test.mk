@@ -138,6 +138,24 @@ check-xen:
 $(O)/image/test.cpio: test/xen/tools.py test/xen/agent test/xen/prepare $(O)/image/versions
 	@echo test tools
 	@test/xen/tools.py $(O)/image/root/lib/modules/*[0-9]-amd64 $(O)/image
-check-xen-run: all $(TEST_PROGS) $(O)/image/dom0.cpio $(O)/image/test.cpio
+# What tests have run inside a qube, where there is no Python.
+$(TESTBIN)/offer: $(O)/obj/test/xen/offer.o $(O)/lib.a
+	@mkdir -p $(@D)
+	$(LIBC_CC) $(LDFLAGS) -static -o $@ $^
+check-xen-run: all $(TEST_PROGS) $(TESTBIN)/offer $(O)/image/dom0.cpio $(O)/image/test.cpio
 	@O=$(O) test/xen/check $(XEN_TESTS)
 .PHONY: check-xen check-xen-run
+
+# Xen: either end of a channel for test/xen, decent or hostile.
+$(eval $(call FILTER_RULE,test/xen/chan.filter))
+$(O)/obj/test/xen/chan.o: $(O)/gen/chan.filter.h
+$(TESTBIN)/chan: $(O)/obj/test/xen/chan.o $(O)/lib.a
+	@mkdir -p $(@D)
+	$(LIBC_CC) $(LDFLAGS) $(LIBC_LDFLAGS) -o $@ $^
+# In a qube: pages that it shows.
+$(TESTBIN)/pages: $(O)/obj/test/xen/pages.o $(O)/lib.a
+	@mkdir -p $(@D)
+	$(LIBC_CC) $(LDFLAGS) $(LIBC_LDFLAGS) -o $@ $^
+ifeq ($(BACKEND),xen)
+TEST_PROGS += $(TESTBIN)/chan $(TESTBIN)/pages
+endif

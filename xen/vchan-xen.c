@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -166,14 +167,6 @@ vchan_take(enum vchan_role role, int fd)
 	return NULL;
 }
 
-static void
-end_of(struct vchan *v, const char *why)
-{
-	if (v->state != VCHAN_CLOSED && why)
-		logit("channel: %s", why);
-	v->state = VCHAN_CLOSED;
-}
-
 /* A peer whose index cannot be gets nothing more: neither side of the ring can be trusted. */
 static uint32_t
 ready(struct vchan *v, const struct ring *r)
@@ -321,14 +314,17 @@ call(struct vchan *v)
 		return errno != EPIPE;
 	if (gref != again) /* the nodes changed in between: there will be an event */
 		return true;
-	if (!end_call(&e, v->peer, gref, event)) {
-		if (errno != EPROTO)
-			return true;
-		logit("channel: the shared page of domain %" PRIu32 " makes no sense", v->peer);
-		errno = EPROTO;
-		return false;
-	}
+	if (!end_call(&e, v->peer, gref, event))
+		return errno != EPROTO;
 	return attach(v, &e) && watch_both(v, v->evtchn);
+}
+
+static void
+unreachable(struct vchan *v)
+{
+	logit("channel: the server in domain %" PRIu32 " cannot be reached: %s", v->peer,
+	    errno == EPROTO ? "its shared page makes no sense" : strerror(errno));
+	v->state = VCHAN_CLOSED;
 }
 
 /* The name is watched where the peer may read it: at the node itself. */
@@ -344,18 +340,20 @@ store_turn(struct vchan *v)
 		any = true;
 	if (any && v->state == VCHAN_WAITING && !is_server(v)) {
 		if (!call(v))
-			end_of(v, "the server cannot be reached");
+			unreachable(v);
 	} else if (any && v->state != VCHAN_CLOSED &&
 		   !store_number(v->store, 0, part(v, "event-channel", path), UINT32_MAX, &event) &&
 		   errno == ENOENT) {
-		end_of(v, NULL);
+		v->state = VCHAN_CLOSED;
 	}
 	if (n >= 0)
 		return;
 	store_close(v->store); /* what runs goes on without it */
 	v->store = NULL;
-	if (!v->page)
-		end_of(v, "xenstore has gone before the server came");
+	if (!v->page && v->state == VCHAN_WAITING) {
+		logit("channel: xenstore has gone before the server came");
+		v->state = VCHAN_CLOSED;
+	}
 }
 
 void

@@ -21,6 +21,7 @@ const uint32_t backend_capabilities = 0; /* xenstore's socket and /dev/xen belon
 static struct {
 	struct loop *loop;
 	struct store *store; /* NULL: gone, or not there yet */
+	bool lost;
 	uint32_t timer;
 	domain_fn *gone, *came;
 	struct log_limit nonsense;
@@ -44,20 +45,24 @@ watch(const struct domain *d)
 
 static void on_store(struct loop *l, int fd, short revents, void *arg);
 
-/* Xenstore cannot be started anew below running domains: this is only for its first start. */
+/* Only for its first start: xenstore cannot be started anew below running domains. */
 static void
 up(void)
 {
-	if (b.store)
+	bool good;
+
+	if (b.store || b.lost)
 		return;
 	b.store = store_open();
-	if (!b.store)
-		return;
-	if (!loop_add(b.loop, store_fd(b.store), POLLIN, on_store, NULL))
+	good = b.store != NULL;
+	for (const struct domain *d = running_first(); good && d; d = d->next)
+		good = watch(d);
+	if (good && !loop_add(b.loop, store_fd(b.store), POLLIN, on_store, NULL))
 		die("loop");
-	for (const struct domain *d = running_first(); d; d = d->next)
-		if (!watch(d))
-			logit("%s: xenstore: %s", d->name, strerror(errno));
+	if (good)
+		return;
+	store_close(b.store);
+	b.store = NULL;
 }
 
 static void
@@ -67,6 +72,7 @@ down(void)
 	loop_del(b.loop, store_fd(b.store));
 	store_close(b.store);
 	b.store = NULL;
+	b.lost = true;
 	if (b.timer == 0)
 		b.timer = loop_after(b.loop, 0, on_store, NULL);
 }
@@ -144,8 +150,9 @@ ended(struct domain *d)
 static bool
 began(struct domain *d)
 {
-	up();
-	if (b.store && !asked(watch(d)))
+	if (!b.store)
+		up(); /* watches all that run */
+	else if (!asked(watch(d)))
 		logit("%s: xenstore: %s", d->name, strerror(errno));
 	return true;
 }
@@ -161,7 +168,7 @@ backend_start(struct loop *l, domain_fn *gone, domain_fn *came)
 	running_start(l, &fns);
 	up();
 	if (!b.store)
-		logit("xenstore is not there yet: %s", strerror(errno));
+		logit("xenstore is not there yet");
 }
 
 static void
@@ -265,11 +272,14 @@ backend_connect(const struct domain *d, uint32_t port)
 		return -1;
 	if (end_call(&e, d->domid, untrusted_gref, untrusted_event))
 		return end_pack(&e);
-	if (errno == EPROTO)
+	/* Numbers that are left over from an earlier server may name anything now: a new one will
+	 * write its own. */
+	if (errno == EPROTO) {
 		log_limited(&b.nonsense, "%s: port %u: its page makes no sense", d->name, port);
-	/* What was closed meanwhile, or never was there, is refused by Xen for many reasons. */
-	else if (errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOSPC)
-		errno = ECONNREFUSED;
+		errno = EAGAIN;
+	} else if (errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOSPC) {
+		errno = ECONNREFUSED; /* what is not there is refused by Xen for many reasons */
+	}
 	return -1;
 }
 
@@ -287,8 +297,6 @@ backend_why(int error)
 		return "xenstore has gone";
 	case ENOSPC:
 		return "no pages for channels are left (the limit of module xen_gntalloc)";
-	case EPROTO:
-		return "the qube's page makes no sense";
 	default:
 		return strerror(error);
 	}

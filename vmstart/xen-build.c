@@ -225,8 +225,10 @@ load(struct domain *d, struct xen *x, struct xc_dom_image *dom)
 	x->spent_us[T_MEMORY] += now_us() - t;
 	t = now_us();
 	TRY("the kernel in its memory", xc_dom_build_image(dom));
-	set_aside(x, dom, dom->kernel_seg.pfn);
-	if (dom->num_modules > 0)
+	/* not a PV guest's: it makes page tables of some, which nobody may have writable then */
+	if (x->pvh)
+		set_aside(x, dom, dom->kernel_seg.pfn);
+	if (x->pvh && dom->num_modules > 0)
 		set_aside(x, dom, dom->modules[0].seg.pfn);
 	TRY("its start", xc_dom_boot_image(dom));
 	TRY("its grants", xc_dom_gnttab_init(dom));

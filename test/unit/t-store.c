@@ -214,6 +214,7 @@ test_nonsense(void **state)
 		struct pair p = open_pair();
 		const struct xsd_sockmsg h = {
 		    .type = bad[i].type, .req_id = bad[i].id, .len = bad[i].len};
+		const uint64_t began = now_ms();
 		char v[32];
 		assert_int_equal(send(p.fd, &h, sizeof h, 0), sizeof h);
 		if (bad[i].n)
@@ -222,6 +223,7 @@ test_nonsense(void **state)
 		assert_int_equal(errno, EPIPE);
 		assert_int_equal(store_read(p.s, 0, "/a", v, sizeof v), -1);
 		assert_int_equal(errno, EPIPE);
+		assert_in_range(now_ms() - began, 0, STORE_MS / 2); /* seen, not waited for */
 		assert_true(readable(p.s));
 		char ep[STORE_PATH_MAX], et[64];
 		assert_int_equal(store_event(p.s, ep, et), -1);

@@ -45,9 +45,16 @@ __attribute__((format(printf, 5, 0))) static void
 keep_why(struct xentoollog_logger *l, xentoollog_level level, int err, const char *context,
     const char *fmt, va_list ap)
 {
+	char text[512];
+	const char *from;
+
 	(void)l, (void)err, (void)context;
-	if (level >= XTL_ERROR && own.x.why[0] == '\0')
-		vsnprintf(own.x.why, sizeof own.x.why, fmt, ap);
+	if (level < XTL_ERROR || own.x.why[0])
+		return;
+	vsnprintf(text, sizeof text, fmt, ap);
+	from = strstr(text, ".c:"); /* where in its source: of no use */
+	from = from ? strstr(from, ": ") : NULL;
+	snprintf(own.x.why, sizeof own.x.why, "%s", from ? from + 2 : text);
 }
 
 uint64_t

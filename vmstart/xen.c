@@ -54,7 +54,7 @@ keep_why(struct xentoollog_logger *l, xentoollog_level level, int err, const cha
 	vsnprintf(text, sizeof text, fmt, ap);
 	from = strstr(text, ".c:"); /* where in its source: of no use */
 	from = from ? strstr(from, ": ") : NULL;
-	snprintf(own.x.why, sizeof own.x.why, "%s", from ? from + 2 : text);
+	snprintf(own.x.why, sizeof own.x.why, "%.190s", from ? from + 2 : text);
 }
 
 uint64_t

@@ -347,7 +347,7 @@ keep(struct store *s, uint32_t type)
 void
 store_batch(struct store *s)
 {
-	s->batching = true;
+	s->batching = !s->device; /* the kernel takes one message a write */
 	s->batch_err = 0;
 	s->batch.max = STORE_BATCH_BYTES;
 }

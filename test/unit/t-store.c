@@ -438,6 +438,32 @@ test_lists(void **state)
 	close_pair(&p);
 }
 
+/* One piece out, the answers in order, the first failure said at the end. */
+static void
+test_batch(void **state)
+{
+	struct pair p = open_pair();
+	char v[8];
+
+	ANSWER(&p, XS_WRITE, 1, "OK\0");
+	ANSWER(&p, XS_ERROR, 2, "ENOENT\0");
+	ANSWER(&p, XS_ERROR, 3, "EACCES\0");
+	ANSWER(&p, XS_READ, 4, "x");
+	store_batch(p.s);
+	assert_true(store_write(p.s, 0, "/a", "1"));
+	assert_true(store_rm(p.s, 0, "/b"));
+	assert_true(store_own(p.s, 0, "/a", 0, 5));
+	assert_false(store_flush(p.s));
+	assert_int_equal(errno, EACCES);
+	HEARD(&p, XS_WRITE, 0,
+	    "/a\0"
+	    "1");
+	HEARD(&p, XS_RM, 0, "/b\0");
+	HEARD(&p, XS_SET_PERMS, 0, "/a\0n0\0r5\0");
+	assert_int_equal(store_read(p.s, 0, "/a", v, sizeof v), 1);
+	close_pair(&p);
+}
+
 static void
 test_not_there(void **state)
 {
@@ -483,6 +509,7 @@ main(void)
 	    cmocka_unit_test(test_events_in_order_and_bounded),
 	    cmocka_unit_test(test_deep_event_is_cut),
 	    cmocka_unit_test(test_lists),
+	    cmocka_unit_test(test_batch),
 	    cmocka_unit_test(test_not_there),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -135,6 +135,7 @@ attach(struct vchan *v, struct end *e)
 	if (!v->page || !map_ring(v, e, true) || !map_ring(v, e, false)) {
 		err = errno;
 		end_close(e);
+		unmap(v); /* a channel with one ring is none */
 		errno = err;
 		return false;
 	}

@@ -6,6 +6,7 @@
 
 #include "chand/backend.h"
 #include "chand/request.h"
+#include "grant.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
@@ -16,7 +17,10 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	char name[256], back[64];
 	uint32_t a, b, port;
 
-	if (chan_request_parse(&r, p, n) == NULL && r.port > CHAN_PORT_MAX)
+	if (chan_request_parse(&r, p, n) == NULL &&
+	    (r.port > CHAN_PORT_MAX || r.pages > GRANT_PAGES_MAX || r.role > CHAN_WATCH ||
+		(r.pages > 0) != (r.role == CHAN_GRANTS) ||
+		(r.port > 0 && r.role != CHAN_CLIENT && r.role != CHAN_SERVER)))
 		abort();
 	if (n >= sizeof name)
 		return 0;

@@ -105,6 +105,14 @@ ok(text.startswith("result=refused") and not fds, "refused: the console's uid", 
 c, text, fds = call("role=server\nport=600\ndomid=%d\n\n" % v, qrexecd_w)
 ok(text == "result=ok\ndomid=%d\n\n" % w and len(fds) == 1, "a qrexecd gets its own qube, whatever it asks for", text)
 first = fds
+for uid, name in ((0, "root"), (qrexecd_w, "a qrexecd")):
+    c3, text, fds = call("role=watch\ndomid=%d\n\n" % w, uid)
+    ok(text == "result=ok\ndomid=%d\n\n" % w and not fds, "a watch alone, for " + name, text)
+text = call("role=grants\npages=1\n\n", qrexecd_w)[1]
+ok("reason=not for this daemon" in text, "pages, for a qrexecd: refused", text)
+if not XEN:
+    text = call("role=grants\npages=1\ndomid=%d\n\n" % w)[1]
+    ok("reason=the local backend" in text or "reason=no memfd" in text, "pages, on the local backend: refused", text)
 
 
 def kill():
@@ -199,7 +207,9 @@ def answers(request):
 again() if XEN else names()
 # The domain ends: the holders are told, and what was linked goes.
 c, text, fds = call("role=server\nport=602\ndomid=%d\n\n" % w)
+watch = call("role=watch\ndomid=%d\n\n" % w)[0]
 subprocess.run(["qvm-kill", "work"], check=True)
+ok((watch.recv(1), watch.recv(1)) == (b"\n", b""), "and on a watch")
 ok((c.recv(1), c.recv(1)) == (b"\n", b""), "a byte and end of file on the control connection when the domain has gone")
 if not XEN:
     ok(until(lambda: not os.path.exists("%s/vault/vchan.%d.%d.706.sock" % (LOCAL, w, v))), "its servers go from other qubes")

@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from wire import SLOW, XEN, few, qubes
 
 RUN, LOG, S6 = "/run/qubes", "/var/log/qubes", "/run/qubes/s6"
-QUBES = ("work", "vault", "other")
+QUBES = ("work", "vault", "third")
 LIMIT = 20 * SLOW  # seconds: what takes longer hangs
 READY = 1.2 * SLOW  # seconds from kill -9 to the first call served
 CALLS = few(100)
@@ -260,7 +260,7 @@ def short(kind, a, b):
 
 
 def mix():
-    pairs = [("work", "vault"), ("vault", "other"), ("other", "work"), ("vault", "work"), ("other", "vault")]
+    pairs = [("work", "vault"), ("vault", "third"), ("third", "work"), ("vault", "work"), ("third", "vault")]
     for i in range(CALLS):
         a, b = pairs[i % 5]
         yield [("d2q", "dom0", b), ("q2q", a, b), ("d2q", "dom0", a), ("q2d", a, "dom0")][i // 5 % 4]
@@ -273,7 +273,7 @@ def probe(kind, a, b):
 def kill_round(before, victim, touches, recovers):
     """touches(kind, a, b): may this call be lost? recovers(): a call through the new one succeeds."""
     longs = [Long("d2q", "dom0", "work"), Long("q2q", "work", "vault"), Long("q2d", "work", "dom0"),
-             Long("d2q", "dom0", "other"), Long("q2q", "other", "vault"), Long("q2d", "other", "dom0")]
+             Long("d2q", "dom0", "third"), Long("q2q", "third", "vault"), Long("q2d", "third", "dom0")]
     done, results = threading.Semaphore(0), []
 
     def one(c):
@@ -310,13 +310,13 @@ def kill_round(before, victim, touches, recovers):
 
 def kills():
     never, before = lambda *c: False, house_now()
-    kill_round(before, "policyd", lambda k, a, b: k != "d2q", lambda: probe("q2q", "vault", "other"))
+    kill_round(before, "policyd", lambda k, a, b: k != "d2q", lambda: probe("q2q", "vault", "third"))
     kill_round(before, "chand", lambda k, a, b: k != "q2q", lambda: probe("d2q", "dom0", "vault"))
     kill_round(before, "startd", never, lambda: sh("qvm-start", "--skip-if-running", "work")[0] == 0)
     kill_round(before, "qrexec-dom0", lambda k, a, b: k == "q2d", lambda: probe("q2d", "vault", "dom0"))
     kill_round(before, "qrexecd of work", lambda k, a, b: "work" in (a, b), lambda: probe("d2q", "dom0", "work"))
     if not XEN:
-        kill_round(before, "agent of work", lambda k, a, b: "work" in (a, b), lambda: probe("q2q", "other", "work"))
+        kill_round(before, "agent of work", lambda k, a, b: "work" in (a, b), lambda: probe("q2q", "third", "work"))
     kill_round(before, "keeper of work", never, lambda: until(lambda: state("work").get("pid") == str(svpid("vm/instance/work")))
                and probe("d2q", "dom0", "work"))
 
@@ -646,7 +646,7 @@ def setup():
         r = sh("qvm-run", "-p", "-u", "root", q, "mkdir -p /usr/local/etc/qubes-rpc; cd /usr/local/etc/qubes-rpc; "
                "printf '#!/bin/sh\\nexec cat\\n' >t.Cat; printf '#!/bin/sh\\n' >t.True; chmod +x t.Cat t.True")
     # On Xen each of the three gets its caller here, which is a process and stays.
-    ok(all(probe(*c) for c in (("d2q", "dom0", "work"), ("q2q", "other", "vault"), ("q2d", "vault", "dom0"),
+    ok(all(probe(*c) for c in (("d2q", "dom0", "work"), ("q2q", "third", "vault"), ("q2d", "vault", "dom0"),
                                ("q2d", "work", "dom0"))),
        "each kind of call is served", r)
 

@@ -114,8 +114,8 @@ def log(name):
 
 
 with open("/etc/qubes/policy.d/30-user.policy", "w") as f:
-    f.write("t.Echo * work vault allow\nt.Echo * other vault allow\n")
-r = qubes("work", "vault", "other")
+    f.write("t.Echo * work vault allow\nt.Echo * third vault allow\n")
+r = qubes("work", "vault", "third")
 ok(r.returncode == 0, "three qubes run", r)
 qvm("-u", "root", "vault", "mkdir -p /usr/local/etc/qubes-rpc; printf '#!/bin/sh\\nexec cat\\n' >/usr/local/etc/qubes-rpc/t.Echo;"
     "chmod +x /usr/local/etc/qubes-rpc/t.Echo")
@@ -123,7 +123,7 @@ echo = "qrexec-client-vm vault t.Echo"
 r = qvm("work", echo, data=b"hello")
 ok(r.stdout == b"hello" and r.returncode == 0, "a call through two qrexecds", r)
 
-W, V, X = daemon_uid("work"), daemon_uid("vault"), daemon_uid("other")
+W, V, X = daemon_uid("work"), daemon_uid("vault"), daemon_uid("third")
 
 # The two sockets.
 ok(talk(Q + "vault/qrexec", b"", 65534) == b"", "qrexec: a stranger is closed")
@@ -147,12 +147,12 @@ ok(t.get("result") == "allow" and "ticket" in t, "work's qrexecd gets a ticket",
 ok(b"belongs to another qube" in present(t["ticket"], "vault", X), "another qube's qrexecd cannot use it")
 ok(b"result=refused" in present(t["ticket"], "vault", W), "and it is gone then")
 t = decide("work", "vault", "t.Echo", W)
-ok(b"result=refused" in present(t["ticket"], "other", W), "a ticket for vault is worth nothing at other's")
+ok(b"result=refused" in present(t["ticket"], "third", W), "a ticket for vault is worth nothing at other's")
 t = decide("work", "vault", "t.Echo", W)
 first = present(t["ticket"], "vault", W)
 ok(b"result=ok" in first and b"domid=" + state("vault")["domid"].encode() in first, "it is worth one call", first)
 ok(b"result=refused" in present(t["ticket"], "vault", W), "replayed it is refused")
-ok(decide("other", "vault", "t.Echo", W) == {}, "nobody asks policy in another's name")
+ok(decide("third", "vault", "t.Echo", W) == {}, "nobody asks policy in another's name")
 t = decide("work", "vault", "t.Echo", W)
 time.sleep(5.2)
 ok(b"result=refused" in present(t["ticket"], "vault", W), "after five seconds it has expired")
@@ -233,7 +233,7 @@ if pid == 0:
     s.listen(4)
     c = s.accept()[0]
     c.recv(200)
-    c.sendall(b"result=ok\ndomid=%s\nport=513\n\n" % state("other")["domid"].encode())
+    c.sendall(b"result=ok\ndomid=%s\nport=513\n\n" % state("third")["domid"].encode())
     c.recv(1)
     os._exit(0)
 until(lambda: os.path.exists(Q + "vault/peer"))

@@ -20,7 +20,7 @@ clean() { [ -z "$(nothing "$@")" ]; }
 if on_xen; then
 	# As on a machine that was just set up.
 	qvm-kill --all
-	rm -f /etc/qubes/vm.d/work /etc/qubes/vm.d/vault /etc/qubes/vm.d/other
+	rm -f /etc/qubes/vm.d/work /etc/qubes/vm.d/vault /etc/qubes/vm.d/third
 fi
 mounts_before=$(wc -l </proc/self/mounts)
 

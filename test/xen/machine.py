@@ -32,7 +32,7 @@ def end_with_us():
 
 
 class Machine:
-    def __init__(self, image, mem=1024, dom0=384, smp=2, restore=None, log=None, shares=None, xen="", kernel=""):
+    def __init__(self, image, mem=1280, dom0=384, smp=2, restore=None, log=None, shares=None, xen="", kernel=""):
         self.dir = tempfile.mkdtemp(prefix="machine.")
         self.proc, self.ctl, self.buf = None, None, b""
         self.log = log or self.dir + "/console"
@@ -180,7 +180,7 @@ class Machine:
 
 def options(ap):
     ap.add_argument("--image", required=True, metavar="DIR")
-    ap.add_argument("--mem", type=int, default=1024, metavar="MB")
+    ap.add_argument("--mem", type=int, default=1280, metavar="MB")
     ap.add_argument("--dom0", type=int, default=384, metavar="MB")
     ap.add_argument("--smp", type=int, default=2)
     ap.add_argument("--restore", metavar="STATE")

@@ -19,9 +19,10 @@ struct vm_state {
 	uint32_t qid;
 	char state[16]; /* Transient, Running, Paused, Halting, Dying, Crashed */
 	char uuid[UUID_LEN + 1];
-	pid_t pid;	    /* vmstart's keeper */
-	uint64_t init_pid;  /* local backend: the domain's init, for adoption */
-	uint64_t init_born; /* field 22 of its /proc/PID/stat */
+	pid_t pid;	   /* vmstart's keeper */
+	uint64_t init_pid; /* local backend: the domain's init, for adoption */
+	uint64_t
+	    init_born; /* field 22 of its /proc/PID/stat; of one built ahead: what it was made of */
 };
 
 /* dirfd: of RUN_STATE. false: absent (errno ENOENT) or malformed (EINVAL). */

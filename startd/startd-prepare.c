@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "paths.h"
+#include "qids.h"
 #include "startd.h"
 
 #define SETTLE_MS 200 /* editors write a file in several steps */
@@ -50,7 +51,9 @@ ask_all(struct loop *l, int fd, short revents, void *arg)
 	(void)revents;
 	s->prepare_timer = 0;
 	while (d && (f = readdir(d)) != NULL)
-		if (name_ok(f->d_name) && vmconf_load(dir, f->d_name, &c, &e) && c.prepare > 0)
+		if (name_ok(f->d_name) && !is_dom0(f->d_name) &&
+		    vmconf_load(dir, f->d_name, &c, &e) && c.prepare > 0 &&
+		    qid_assign(f->d_name) != 0)
 			ask(s, f->d_name);
 	if (d)
 		closedir(d);

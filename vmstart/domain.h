@@ -47,10 +47,20 @@ void domain_warn(void);
  * below /run that it needs. NULL, or what failed (errno; 0: the text says all).
  */
 const char *domain_prepare(struct domain *d);
-/* Builds and starts it. NULL, or what failed (errno). */
+/* Builds it; it does not run yet. NULL, or what failed (errno). */
 const char *domain_build(struct domain *d);
+/* Lets it run, now that it was built or adopted. NULL, or what failed (errno). */
+const char *domain_start(struct domain *d);
 /* Takes over the live domain that *d->state tells of; false: it is not alive. */
 bool domain_adopt(struct domain *d);
+
+/*
+ * For domains that are built ahead (ahead.h). What it would be made of now, in a number; 0: this
+ * backend builds none ahead, or something is missing. And: it holds all that it needs itself, we
+ * may go. false: errno.
+ */
+uint64_t domain_stamp(struct domain *d);
+bool domain_held(struct domain *d);
 
 /* end_fd is readable: has it ended? Then domain_end says how, and domain_cleanup must follow. */
 bool domain_gone(struct domain *d);

@@ -2,7 +2,7 @@
 # vmstart, one for each running qube, and what domains are made of: Linux namespaces (local), or Xen.
 PROGS += vmstart qvm-console
 USER_PROGS += qvm-console
-VMSTART_SRC = vmstart/vmstart.c vmstart/console.c startd/qids.c
+VMSTART_SRC = vmstart/vmstart.c vmstart/ahead.c vmstart/console.c startd/qids.c
 SRC_vmstart = $(VMSTART_SRC) $(VMSTART_SRC_$(BACKEND))
 VMSTART_SRC_local = vmstart/local.c vmstart/local-root.c vmstart/source-local.c
 SRC_qvm-console = vmstart/qvm-console.c vmstart/term-filter.c

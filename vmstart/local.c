@@ -338,6 +338,28 @@ domain_adopt(struct domain *d)
 	return false;
 }
 
+/* It has run since it was built. */
+const char *
+domain_start(struct domain *d)
+{
+	(void)d;
+	return NULL;
+}
+
+uint64_t
+domain_stamp(struct domain *d)
+{
+	(void)d;
+	return 0;
+}
+
+bool
+domain_held(struct domain *d)
+{
+	(void)d;
+	return true;
+}
+
 bool
 domain_gone(struct domain *d)
 {

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ahead.h"
 #include "console.h"
 #include "daemon.h"
 #include "domain.h"
@@ -27,6 +28,7 @@
 #include "startd/qids.h"
 #include "startsock.h"
 
+#define USAGE "usage: vmstart [-n FD | -p | -x] NAME"
 #define ASK_AGAIN_MS 250 /* startd is not there: it is being restarted */
 #define GRACE_S 10	 /* what startd may take longer than the agent's time limit */
 #define CONSOLE_AGAIN_MS 1000
@@ -43,7 +45,8 @@ struct keeper {
 	int console, life;	      /* a pidfd, and the pipe whose end tells it to go */
 	struct buf answer;
 	uint32_t kill_timer, agent_timer, state_timer;
-	bool asked_down, no_agent, unwritten; /* unwritten: the state, and the log says so */
+	bool asked_down, no_agent;
+	bool unwritten, mute; /* the state is not; there is no console; and the log says so */
 };
 
 static void ask_up(struct loop *l, int fd, short revents, void *arg);
@@ -143,8 +146,9 @@ start_console(struct loop *l, int fd, short revents, void *arg)
 		pid = fork();
 	if (pid == 0)
 		be_console(k, &e, life[0]);
-	if (pid < 0)
-		logit("no console yet: %s", strerror(errno));
+	if (pid < 0 && !k->mute)
+		logit("no console yet: %s; trying again", strerror(errno));
+	k->mute = pid < 0;
 	if (e.mem >= 0)
 		close(e.mem);
 	if (life[0] >= 0)
@@ -350,20 +354,34 @@ load(struct keeper *k, const char *name)
 		fail(k, RUN_STATE);
 }
 
-/* True: the domain that an earlier keeper built is alive, and now ours. */
-static bool
-adopt(struct keeper *k, const char *name)
+static _Noreturn void
+give_back(struct keeper *k, const char *e)
 {
-	const bool known = state_read(k->state_dir, name, &k->state);
+	const int err = errno;
+	char why[256];
 
-	if (known && k->state.qid == qid_of(name) && domain_adopt(&k->dom)) {
-		logit("adopts session %s, domain %u", k->state.session, k->state.domid);
-		return true;
+	snprintf(why, sizeof why, "%s%s%s", e, err ? ": " : "", err ? strerror(err) : "");
+	logit("cannot start: %s", why);
+	clean_up(k, END_FAILURE, why);
+	exit(END_FAILURE);
+}
+
+/* It is there: from now on others know it. */
+static void
+announce(struct keeper *k)
+{
+	snprintf(k->state.state, sizeof k->state.state, "Transient");
+	k->state.pid = getpid();
+	if (!state_write(k->state_dir, &k->state)) {
+		struct pollfd p = {.fd = k->dom.end_fd, .events = POLLIN};
+		const int err = errno;
+
+		domain_destroy(&k->dom);
+		(void)poll(&p, 1, DOWN_MS);
+		errno = err;
+		give_back(k, "no state can be written");
 	}
-	snprintf(k->state.name, sizeof k->state.name, "%s", name);
-	domain_cleanup(&k->dom); /* what an earlier one left */
-	(void)unlinkat(k->state_dir, name, 0);
-	return false;
+	logit("session %s, domain %u", k->state.session, k->state.domid);
 }
 
 static void
@@ -380,38 +398,43 @@ build(struct keeper *k)
 	e = domain_prepare(&k->dom);
 	if (!e)
 		e = domain_build(&k->dom);
-	if (!e) {
-		snprintf(k->state.state, sizeof k->state.state, "Transient");
-		k->state.pid = getpid();
-		if (!state_write(k->state_dir, &k->state)) {
-			struct pollfd p = {.fd = k->dom.end_fd, .events = POLLIN};
-			const int err = errno;
+	if (!e)
+		e = domain_start(&k->dom);
+	if (e)
+		give_back(k, e);
+	announce(k);
+}
 
-			e = "no state can be written";
-			domain_destroy(&k->dom);
-			(void)poll(&p, 1, DOWN_MS);
-			errno = err;
-		}
-	}
-	if (e) {
-		const int err = errno;
-		char why[256];
+/* True: the domain that an earlier keeper built is alive, or one that was built ahead, and now
+ * ours. */
+static bool
+adopt(struct keeper *k, const char *name)
+{
+	const bool known = state_read(k->state_dir, name, &k->state);
 
-		snprintf(why, sizeof why, "%s%s%s", e, err ? ": " : "", err ? strerror(err) : "");
-		logit("cannot start: %s", why);
-		clean_up(k, END_FAILURE, why);
-		exit(END_FAILURE);
+	if (known && k->state.qid == qid_of(name) && domain_adopt(&k->dom)) {
+		logit("adopts session %s, domain %u", k->state.session, k->state.domid);
+		return true;
 	}
-	logit("session %s, domain %u", k->state.session, k->state.domid);
+	if (!known && ahead_take(&k->dom)) {
+		announce(k);
+		return true;
+	}
+	snprintf(k->state.name, sizeof k->state.name, "%s", name);
+	domain_cleanup(&k->dom); /* what an earlier one left */
+	(void)unlinkat(k->state_dir, name, 0);
+	return false;
 }
 
 static void
 usage(void)
 {
-	puts("usage: vmstart [-n FD] NAME\n"
-	     "Builds the qube NAME, lives as long as it lives, takes it down. Run by startd "
-	     "through s6.\n"
-	     "  -n FD  write a newline to FD when the qube is running");
+	puts(USAGE "\n"
+		   "Builds the qube NAME, lives as long as it lives, takes it down. Run by startd "
+		   "through s6.\n"
+		   "  -n FD  write a newline to FD when the qube is running\n"
+		   "  -p     see to it that a domain is built ahead, if NAME's file says prepare\n"
+		   "  -x     throw away the one that is");
 }
 
 int
@@ -421,19 +444,21 @@ main(int argc, char **argv)
 	static const int sigs[] = {SIGTERM, SIGINT, SIGQUIT};
 	static struct keeper k = {.ready_fd = -1, .console = -1, .life = -1, .ask = -1};
 	uint32_t ready = 0;
-	int c, code;
+	int c, code, lock, only = 0;
 
 	log_open("vmstart", NULL);
-	while ((c = getopt_long(argc, argv, "n:h", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "n:pxh", longs, NULL)) != -1) {
 		if (c == 'h') {
 			usage();
 			return 0;
 		}
-		if (c != 'n' || !parse_u32(optarg, 1023, &ready) || ready < 3)
-			usage_die("usage: vmstart [-n FD] NAME");
+		if (c == 'p' || c == 'x')
+			only = c;
+		else if (c != 'n' || !parse_u32(optarg, 1023, &ready) || ready < 3)
+			usage_die(USAGE);
 	}
 	if (optind + 1 != argc || !name_ok(argv[optind]) || is_dom0(argv[optind]))
-		usage_die("usage: vmstart [-n FD] NAME");
+		usage_die(USAGE);
 	log_open("vmstart", argv[optind]);
 	signal(SIGPIPE, SIG_IGN);
 	if (ready > 0 && fd_cloexec((int)ready))
@@ -444,10 +469,16 @@ main(int argc, char **argv)
 	if (!loop_signals(k.loop, sigs, 3, on_signal, &k))
 		die("signals");
 	load(&k, argv[optind]);
+	if (only)
+		return only == 'p' ? ahead_build(&k.dom, argv[optind])
+				   : ahead_drop(&k.dom, argv[optind]);
+	lock = ahead_lock(argv[optind]);
 	if (!adopt(&k, argv[optind])) {
 		domain_warn();
 		build(&k);
 	}
+	if (lock >= 0)
+		close(lock);
 	if (!loop_add(k.loop, k.dom.end_fd, POLLIN, on_gone, &k))
 		die("loop");
 	start_console(k.loop, -1, 0, &k);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/loop.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -18,6 +19,9 @@
 #include "xen.h"
 
 #define LOOP_TRIES 64
+#define HELD "/sys/bus/xen-backend/devices/vbd-%u-%d/physical_device"
+#define HELD_STEP_MS 10
+#define HELD_TRIES 300
 
 static int
 loop_attach(const struct xen_disk *k)
@@ -122,6 +126,25 @@ disks_wipe(struct xen *x)
 		    0)
 			logit("%s is not emptied: %s", k->path, strerror(errno));
 	}
+}
+
+/* It says so in sysfs alone, which cannot be waited for. */
+bool
+disks_held(const struct xen *x, uint32_t domid)
+{
+	char path[96];
+
+	for (int i = 0; i < XEN_DISKS; i++) {
+		int tries = 0;
+
+		snprintf(path, sizeof path, HELD, domid, XVDA + 16 * i);
+		while (x->disk[i].id[0] && access(path, F_OK) < 0) {
+			if (tries++ == HELD_TRIES)
+				return false;
+			(void)poll(NULL, 0, HELD_STEP_MS);
+		}
+	}
+	return true;
 }
 
 void

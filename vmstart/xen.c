@@ -213,9 +213,7 @@ build(struct domain *d, struct xen *x)
 	if (e)
 		return e;
 	disks_wipe(x);
-	if ((e = qubesdb_fill(d)) != NULL)
-		return e;
-	return xc_domain_unpause(x->xch, d->state->domid) < 0 ? "unpause" : NULL;
+	return NULL;
 }
 
 const char *
@@ -224,31 +222,60 @@ domain_build(struct domain *d)
 	static char why[256];
 	struct xen *x = d->own;
 	const char *e;
-	uint64_t took;
 	int err;
 
 	d->state->domid = 0;
 	x->why[0] = '\0';
 	e = build(d, x);
-	err = errno;
-	took = now_us() / 1000 - x->born_ms;
-	xen_tidy(x);
-	look_soon(x);
-	if (!e) {
-		logit(
-		    "unpaused after %llu ms: kernel %llu, memory %llu, devices %llu, xenstore %llu",
-		    (unsigned long long)took, (unsigned long long)x->spent_us[T_KERNEL] / 1000,
-		    (unsigned long long)x->spent_us[T_MEMORY] / 1000,
-		    (unsigned long long)x->spent_us[T_DEVICES] / 1000,
-		    (unsigned long long)x->spent_us[T_XENSTORE] / 1000);
+	if (!e)
 		return NULL;
-	}
+	err = errno;
+	xen_tidy(x);
 	if (x->why[0]) {
 		snprintf(why, sizeof why, "%.60s: %s", e, x->why);
 		e = why;
 	}
 	errno = err;
 	return e;
+}
+
+const char *
+domain_start(struct domain *d)
+{
+	struct xen *x = d->own;
+	const char *e = qubesdb_fill(d);
+	uint64_t took;
+
+	if (e)
+		return e;
+	if (xc_domain_unpause(x->xch, d->state->domid) < 0)
+		return "unpause";
+	took = now_us() / 1000 - x->born_ms;
+	xen_tidy(x);
+	look_soon(x);
+	logit("unpaused after %llu ms: kernel %llu, memory %llu, devices %llu, xenstore %llu",
+	    (unsigned long long)took, (unsigned long long)x->spent_us[T_KERNEL] / 1000,
+	    (unsigned long long)x->spent_us[T_MEMORY] / 1000,
+	    (unsigned long long)x->spent_us[T_DEVICES] / 1000,
+	    (unsigned long long)x->spent_us[T_XENSTORE] / 1000);
+	return NULL;
+}
+
+bool
+domain_held(struct domain *d)
+{
+	const bool held = disks_held(d->own, d->state->domid);
+
+	xen_tidy(d->own);
+	return held;
+}
+
+uint64_t
+domain_stamp(struct domain *d)
+{
+	struct xen *x = &own.x;
+
+	return xen_open(d) || plan_what(d, x) ? 0 : plan_stamp(d, x);
 }
 
 bool

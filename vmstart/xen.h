@@ -65,6 +65,9 @@ struct xen {
 
 /* xen-plan.c. Looks at files and at Xen; makes nothing. */
 const char *plan(struct domain *d, struct xen *x);
+const char *plan_what(struct domain *d, struct xen *x); /* without asking whether there is room */
+/* All that plan_what found, in a number; files by what and how old they are. 0: one is missing. */
+uint64_t plan_stamp(const struct domain *d, const struct xen *x);
 /* MiB that a domain takes from Xen besides its own memory. */
 uint32_t overhead_mib(const struct vmconf *c, bool pvh);
 /* Common options, the qube's own, the machine id (spec/vm 1). dir: the kernel's. */
@@ -83,6 +86,8 @@ void acpi_make(uint8_t rsdp[ACPI_PAGE], uint8_t tables[ACPI_PAGE], uint32_t vcpu
 /* xen-disk.c */
 const char *disks_open(struct xen *x); /* and their loop devices */
 void disks_wipe(struct xen *x);
+/* The block backend has opened them all: they stay without us. false, errno: not in time. */
+bool disks_held(const struct xen *x, uint32_t domid);
 void disks_close(struct xen *x);
 
 /* xen-nodes.c: all of a domain's nodes, in one transaction each. */

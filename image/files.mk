@@ -1,23 +1,50 @@
 # SPDX-License-Identifier: ISC
 # The image: Xen, Dom0 and the minimal template, from the distribution's packages and our programs.
+#	make BACKEND=xen image		what QEMU boots, and a disc for real machines; sizes by part
+#	make BACKEND=xen run-image	boots it, with two qubes and a shell
+#	make BACKEND=xen xen-demo	boots it, runs test/demo there, powers off
+# Each installs first what is missing.
 IMAGE = $(O)/image
 
 # What `make install` would put into Dom0, without what needs X.
 IMAGE_FROM = $(PROGS:%=$(O)/bin/%) $(foreach f,$(INSTALL_FILES),$(firstword $(subst :, ,$(f))))
 $(IMAGE)/prog/.done: $(IMAGE_FROM) install.sh
 	@rm -rf $(@D)
-	@$(MAKE) -s install HOST_PROGS= MANPAGES= DESTDIR=$(@D)
+	@$(MAKE) -s install HOST_PROGS= MANPAGES= DESTDIR=$(abspath $(@D))
 	@touch $@
 
 $(IMAGE)/versions: image/fetch
-	@echo packages
+	@echo image: packages
 	@sh image/fetch $(IMAGE)
 $(IMAGE)/kernels.done: image/mk-kernels image/extract-vmlinux image/common $(IMAGE)/versions
 	@sh image/mk-kernels $(IMAGE)/root $(IMAGE)
 	@touch $@
-$(IMAGE)/template.done: image/mk-template image/common $(IMAGE)/kernels.done $(IMAGE)/prog/.done $(O)/bin/qube-init
+$(IMAGE)/template.done: image/mk-template image/common $(wildcard image/template/*) $(IMAGE)/kernels.done $(IMAGE)/prog/.done
+	@echo image: template
 	@sh image/mk-template $(IMAGE)/root $(IMAGE)/prog $(IMAGE)
 	@touch $@
 $(IMAGE)/dom0.cpio: image/mk-dom0 image/common $(wildcard image/dom0/*) $(IMAGE)/template.done $(IMAGE)/prog/.done
-	@echo dom0
+	@echo image: dom0
 	@sh image/mk-dom0 $(IMAGE)/root $(IMAGE)/prog $(IMAGE)/template $(IMAGE)
+# Modules for a machine that tests drive from outside; appended to dom0.cpio (image/machine).
+$(IMAGE)/test-modules.cpio: image/mk-test-modules image/common $(IMAGE)/kernels.done
+	@sh image/mk-test-modules $(IMAGE)/root $(IMAGE)
+$(IMAGE)/cubicle.iso: image/mk-iso image/machine $(IMAGE)/dom0.cpio
+	@echo image: disc
+	@sh image/mk-iso $(IMAGE)
+$(IMAGE)/demo.cpio: image/mk-demo image/common test/demo $(IMAGE)/versions
+	@sh image/mk-demo $(IMAGE)/root test/demo $(IMAGE)
+
+deps-image:
+	@sh ./deps.sh image
+# A second make, so that what deps installed is found when the Makefile is read.
+image: deps-image
+	@$(MAKE) -s $(IMAGE)/cubicle.iso $(IMAGE)/test-modules.cpio
+	@cat $(IMAGE)/sizes
+run-image: deps-image
+	@$(MAKE) -s $(IMAGE)/dom0.cpio $(IMAGE)/demo.cpio
+	@sh image/run -a $(IMAGE)/demo.cpio -k cubicle.qubes $(IMAGE)
+xen-demo: deps-image
+	@$(MAKE) -s $(IMAGE)/dom0.cpio $(IMAGE)/demo.cpio
+	@sh image/demo $(IMAGE)
+.PHONY: deps-image image run-image xen-demo

@@ -163,11 +163,11 @@ domain_prepare(struct domain *d)
 	uint64_t t;
 	const char *e = xen_open(d);
 
-	if (e)
+	if (e && (!x->xch || x->store))
 		return e;
 	if (!x->store || x->watch < 0) {
-		errno = EPIPE;
-		return "xenstore";
+		errno = 0;
+		return "xenstored does not answer";
 	}
 	for (uint32_t id = 1; xc_domain_getinfo(x->xch, id, 1, &info) == 1; id = info.domid + 1) {
 		if (!is_ours(&info, d->conf->uuid))
@@ -318,9 +318,9 @@ domain_gone(struct domain *d)
 		store_is_gone(d, x);
 	if (!domain_info(x, d->state->domid, &info) || info.dying)
 		return true;
-	if (info.shutdown)
+	if (info.shutdown || info.crashed) /* the library says either */
 		x->reason = (int)info.shutdown_reason;
-	return info.shutdown;
+	return info.shutdown || info.crashed;
 }
 
 void

@@ -340,7 +340,7 @@ static void
 load(struct keeper *k, const char *name)
 {
 	const int etc = open(ETC_VM, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct vmconf_error e;
+	struct vmconf_error e = {0};
 
 	if (etc < 0)
 		fail(k, ETC_VM);

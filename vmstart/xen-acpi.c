@@ -24,6 +24,13 @@ put(uint8_t *p, uint64_t v, int bytes)
 }
 
 static void
+letters(uint8_t *p, const char *s)
+{
+	while (*s)
+		*p++ = (uint8_t)*s++;
+}
+
+static void
 checksum(uint8_t *p, size_t n, uint8_t *at)
 {
 	uint8_t sum = 0;
@@ -36,10 +43,10 @@ checksum(uint8_t *p, size_t n, uint8_t *at)
 static void
 header(uint8_t *t, const char *signature, uint32_t len, uint8_t revision)
 {
-	memcpy(t, signature, 4);
+	letters(t, signature);
 	put(t + 4, len, 4);
 	t[8] = revision;
-	memcpy(t + 10, "CUBICLCUBICLE ", 14); /* OEM id, OEM table id */
+	letters(t + 10, "CUBICLCUBICLE "); /* OEM id, OEM table id */
 	checksum(t, len, t + 9);
 }
 
@@ -51,8 +58,8 @@ acpi_make(uint8_t rsdp[ACPI_PAGE], uint8_t tables[ACPI_PAGE], uint32_t vcpus)
 
 	memset(rsdp, 0, ACPI_PAGE);
 	memset(tables, 0, ACPI_PAGE);
-	memcpy(rsdp, "RSD PTR ", 8);
-	memcpy(rsdp + 9, "CUBICL", 6);
+	letters(rsdp, "RSD PTR ");
+	letters(rsdp + 9, "CUBICL");
 	rsdp[15] = 2;
 	put(rsdp + 20, RSDP_LEN, 4);
 	put(rsdp + 24, at + XSDT, 8);

@@ -26,7 +26,7 @@
 #include "sock.h"
 
 #define FRESH RUN_LOCAL "/.new"
-#define SCAN_MAX 4096 /* names of one directory that are looked at */
+#define SCAN_MAX 4096 /* names of one directory that are looked at; all, when a domain ends */
 #define CHANNEL_LEN 64
 
 const uint32_t backend_capabilities = 1u << CAP_DAC_OVERRIDE | 1u << CAP_FOWNER;
@@ -137,7 +137,7 @@ scan(const struct domain *d, const struct domain *of, bool drop)
 	const struct dirent *f;
 	uint32_t server, client, port;
 
-	for (int i = 0; dir && i < SCAN_MAX && (f = readdir(dir)) != NULL; i++) {
+	for (int i = 0; dir && (drop || i < SCAN_MAX) && (f = readdir(dir)) != NULL; i++) {
 		if (!channel_name(f->d_name, &server, &client, &port))
 			continue;
 		if (drop && server == of->domid)

@@ -71,7 +71,7 @@ qubes_all(size_t *n)
 	dom0(&q[0]);
 	*n = 1;
 	while ((f = readdir(d)) != NULL) {
-		if (!name_ok(f->d_name) || is_dom0(f->d_name))
+		if (!name_ok(f->d_name) || is_dom0(f->d_name) || strcmp(f->d_name, "defaults") == 0)
 			continue;
 		if (*n == cap) {
 			struct qube *more = realloc(q, 2 * cap * sizeof *q);

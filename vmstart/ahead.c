@@ -96,7 +96,7 @@ build(struct domain *d, int dir, const char *name)
 		return "no qid (startd assigns it)";
 	snprintf(s->name, sizeof s->name, "%s", name);
 	snprintf(s->uuid, sizeof s->uuid, "%s", d->conf->uuid);
-	snprintf(s->state, sizeof s->state, "Prepared");
+	snprintf(s->state, sizeof s->state, "Paused");
 	hexid_new(s->session);
 	s->init_born = domain_stamp(d);
 	if (s->init_born == 0)

@@ -148,9 +148,6 @@ $(O)/image/test.cpio: test/xen/tools.py test/xen/agent test/xen/prepare $(O)/ima
 $(TESTBIN)/offer: $(O)/obj/test/xen/offer.o $(O)/lib.a
 	@mkdir -p $(@D)
 	$(LIBC_CC) $(LDFLAGS) -static -o $@ $^
-check-xen-run: all $(TEST_PROGS) $(TESTBIN)/offer $(O)/image/dom0.cpio $(O)/image/test.cpio
-	@O=$(O) test/xen/check $(XEN_TESTS)
-.PHONY: check-xen check-xen-run
 
 # Xen: either end of a channel for test/xen, decent or hostile.
 $(eval $(call FILTER_RULE,test/xen/chan.filter))
@@ -163,5 +160,8 @@ $(TESTBIN)/pages: $(O)/obj/test/xen/pages.o $(O)/lib.a
 	@mkdir -p $(@D)
 	$(LIBC_CC) $(LDFLAGS) $(LIBC_LDFLAGS) -o $@ $^
 ifeq ($(BACKEND),xen)
-TEST_PROGS += $(TESTBIN)/chan $(TESTBIN)/pages
+TEST_PROGS += $(TESTBIN)/chan $(TESTBIN)/pages $(TESTBIN)/offer
 endif
+check-xen-run: all $(TEST_PROGS) $(O)/image/dom0.cpio $(O)/image/test.cpio
+	@O=$(O) test/xen/check $(XEN_TESTS)
+.PHONY: check-xen check-xen-run

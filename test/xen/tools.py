@@ -8,13 +8,13 @@ import os, re, shutil, subprocess, sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PACKAGES = """python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libexpat1 zlib1g libffi8 libc6 libgcc-s1
-    coreutils findutils grep sed mawk procps util-linux libproc2-0 libsystemd0 libselinux1 libpcre2-8-0 libacl1 libattr1
+    dash coreutils findutils grep sed mawk procps util-linux libproc2-0 libsystemd0 libselinux1 libpcre2-8-0 libacl1 libattr1
     libgmp10 libmount1 libblkid1 libuuid1 libsmartcols1 libtinfo6 libncursesw6 libcap-ng0 libcap2 libgcrypt20
     libgpg-error0 liblzma5 libzstd1 liblz4-1 libudev1 libcrypt1""".split()
 # Where busybox's differ, tests mean these.
 BIN = """cat chmod chown cp cut date df dd du env head id kill ln ls mkdir mkfifo mknod mktemp mv nice nproc od printf
     readlink realpath rm rmdir seq sha256sum sleep sort stat tail tee test timeout touch tr true truncate uniq wc
-    find xargs grep sed mawk pgrep pkill ps free setpriv unshare nsenter prlimit findmnt""".split()
+    find xargs grep sed mawk pgrep pkill ps free setpriv unshare nsenter prlimit findmnt dash""".split()
 MODULES = "virtio_pci virtio_console virtio_blk 9pnet_virtio 9p squashfs overlay".split()
 ZONES = "usr/bin", "bin", "usr/sbin", "sbin"
 

@@ -139,7 +139,8 @@ check-unit: $(TEST_HELPERS)
 # On real Xen, in an emulated machine (test/xen): the same system tests, and what only Xen can show.
 XEN_TESTS = $(SYSTEM) $(wildcard test/xen/*.t)
 check-xen:
-	@if command -v qemu-system-x86_64 >/dev/null; then $(MAKE) -s BACKEND=xen check-xen-run; else \
+	@if command -v qemu-system-x86_64 >/dev/null; then \
+		$(MAKE) -s BACKEND=xen deps-image && $(MAKE) -s BACKEND=xen check-xen-run; else \
 		echo 'check-xen: skipped: no qemu-system-x86_64 on this machine'; fi
 $(O)/image/test.cpio: test/xen/tools.py test/xen/agent test/xen/prepare $(O)/image/versions
 	@echo test tools

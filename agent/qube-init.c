@@ -320,6 +320,7 @@ end(const sigset_t *set, bool again)
 
 	say(again ? "reboot" : "power off", NULL);
 	kill(-1, SIGTERM);
+	kill(-1, SIGHUP); /* shells of terminals do not care for the other */
 	kill(-1, SIGCONT);
 	while (reap() && now().tv_sec < until)
 		(void)next_signal(set, 1);

@@ -23,7 +23,7 @@ $(IMAGE)/template.done: image/mk-template image/common $(wildcard image/template
 	@echo image: template
 	@sh image/mk-template $(IMAGE)/root $(IMAGE)/prog $(IMAGE)
 	@touch $@
-$(IMAGE)/dom0.cpio: image/mk-dom0 image/common $(wildcard image/dom0/*) $(IMAGE)/template.done $(IMAGE)/prog/.done
+$(IMAGE)/dom0.cpio: image/mk-dom0 image/common image/memory $(wildcard image/dom0/*) $(IMAGE)/template.done $(IMAGE)/prog/.done
 	@echo image: dom0
 	@sh image/mk-dom0 $(IMAGE)/root $(IMAGE)/prog $(IMAGE)/template $(IMAGE)
 # Modules for a machine that tests drive from outside; appended to dom0.cpio (image/machine).

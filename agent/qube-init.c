@@ -133,14 +133,16 @@ node(struct store *s, const char *path)
 static void
 load_modules(struct store *s)
 {
-	char line[256], *path, *need, *options, *save;
+	char line[256];
 	FILE *f = fopen(MODULES, "re");
-	int fd;
 
 	while (f && fgets(line, sizeof line, f)) {
-		path = strtok_r(line, " \n", &save);
-		need = strtok_r(NULL, " \n", &save);
-		options = strtok_r(NULL, "\n", &save);
+		char *save;
+		const char *path = strtok_r(line, " \n", &save);
+		const char *need = strtok_r(NULL, " \n", &save);
+		const char *options = strtok_r(NULL, "\n", &save);
+		int fd;
+
 		if (!path || !need || (*need != '-' && !node(s, need)))
 			continue;
 		fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -186,15 +188,17 @@ private_there(void)
 	const uint64_t until = now_ms() + PRIVATE_MS;
 	const int w = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	char events[1024];
-	bool there = false;
+	bool there;
 
 	try(w >= 0 && inotify_add_watch(w, "/dev", IN_CREATE) >= 0, "inotify");
-	while (!(there = access(PRIVATE, F_OK) == 0) && now_ms() < until) {
+	there = access(PRIVATE, F_OK) == 0;
+	while (!there && now_ms() < until) {
 		struct pollfd p = {.fd = w, .events = POLLIN};
 
 		(void)poll(&p, 1, (int)(until - now_ms()));
 		while (read(w, events, sizeof events) > 0)
 			;
+		there = access(PRIVATE, F_OK) == 0;
 	}
 	close(w);
 	return there;

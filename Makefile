@@ -34,8 +34,10 @@ LDFLAGS += -Wl,-z,relro,-z,now,--gc-sections,--as-needed
 #   INSTALL_FILES                  SOURCE:DESTINATION[:MODE]
 #   MANPAGES                       ROOM/PAGE.SECTION
 # xen says where Xen's libraries are; image packs what all others build.
-ROOMS = lib $(if $(filter xen,$(BACKEND)),xen) conf rpc engine policy ask qpolicy qrexecd dom0 agent chand vmstart \
-	startd s6 $(if $(filter xen,$(BACKEND)),image)
+ROOMS_local = local
+ROOMS_xen = xen
+ROOMS = lib $(ROOMS_$(BACKEND)) conf rpc engine policy ask qpolicy qrexecd dom0 agent chand console vmstart startd s6 \
+	$(if $(filter xen,$(BACKEND)),image)
 PROGS =
 HOST_PROGS =
 USER_PROGS =

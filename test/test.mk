@@ -35,14 +35,14 @@ FUZZ_SRC_f-data-channel = $(RPC_SRC)
 FUZZ_SRC_f-service-cmd = $(RPC_SRC)
 FUZZ_SRC_f-rpcconf = $(RPC_SRC)
 
-UNIT_SRC_t-vmstart = startd/qids.c startd/startd-req.c vmstart/local.c vmstart/local-root.c vmstart/console.c vmstart/source-local.c
+UNIT_SRC_t-vmstart = startd/qids.c startd/startd-req.c local/local.c local/local-root.c console/console.c console/source-local.c
 UNIT_SRC_t-chand = chand/local.c chand/request.c
 UNIT_SRC_t-ring = xen/ring.c
 UNIT_SRC_t-store = xen/store.c xen/store-ops.c
 FUZZ_SRC_f-ring = xen/ring.c
 FUZZ_SRC_f-store = xen/store.c xen/store-ops.c
-UNIT_SRC_t-console-ring = vmstart/console-ring.c vmstart/term-filter.c
-FUZZ_SRC_f-console-ring = vmstart/console-ring.c vmstart/term-filter.c
+UNIT_SRC_t-console-ring = console/console-ring.c console/term-filter.c
+FUZZ_SRC_f-console-ring = console/console-ring.c console/term-filter.c
 FUZZ_SRC_f-startsock = startd/startd-req.c
 FUZZ_SRC_f-chansock = chand/local.c chand/request.c
 FUZZ_SRC_f-state = startd/qids.c

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "ahead.h"
-#include "console.h"
+#include "console/console.h"
 #include "daemon.h"
 #include "domain.h"
 #include "kv.h"

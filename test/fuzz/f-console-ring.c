@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmstart/console-ring.h"
-#include "vmstart/term-filter.h"
+#include "console/console-ring.h"
+#include "console/term-filter.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 

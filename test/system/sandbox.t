@@ -140,7 +140,7 @@ lines() { # FILTER
 		fi
 	done
 }
-for f in policy/policyd qrexecd/qrexecd dom0/qrexec-dom0 vmstart/console; do
+for f in policy/policyd qrexecd/qrexecd dom0/qrexec-dom0 console/console; do
 	n=$(sed -n 's/.*_filter_calls = \([0-9]*\).*/\1/p' "$out/gen/${f##*/}.filter.h")
 	[ "${n:-99}" -le 30 ]
 	ok $? "${f##*/}: $n system calls, at most 30"

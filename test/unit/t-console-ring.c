@@ -2,8 +2,8 @@
 /* The console ring against a guest that writes what it likes there; what reaches a terminal. */
 #include "tap.h"
 
-#include "vmstart/console-ring.h"
-#include "vmstart/term-filter.h"
+#include "console/console-ring.h"
+#include "console/term-filter.h"
 
 static struct xencons_interface page;
 static struct console_ring r;

@@ -5,11 +5,11 @@
 #include <signal.h>
 #include <sys/syscall.h>
 
+#include "console/console.h"
 #include "ids.h"
 #include "kv.h"
 #include "startd/qids.h"
 #include "startd/startd-req.h"
-#include "vmstart/console.h"
 #include "vmstart/domain.h"
 
 static void

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "domain.h"
+#include "vmstart/domain.h"
 
 struct source; /* one in the process */
 

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "domain.h"
+#include "vmstart/domain.h"
 
 #define CONSOLE_LINE 240  /* bytes of a guest's line; a longer one goes on in the next */
 #define CONSOLE_BURST 400 /* lines at once */

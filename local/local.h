@@ -5,9 +5,9 @@
 
 #include <sys/types.h>
 
-#include "domain.h"
 #include "ids.h"
 #include "paths.h"
+#include "vmstart/domain.h"
 
 /*
  * RUN_VM/NAME/, root 0700: console and end (the guest's last word), fifos: what a guest holds must

@@ -85,7 +85,7 @@ static void
 spawn_create(struct job *j)
 {
 	const char *const argv[] = {
-	    "s6-instance-create", "-d", "-t", "5000", "--", service(j), j->name, NULL};
+	    "s6-instance-create", "-d", "-t", "30000", "--", service(j), j->name, NULL};
 	spawn(j, argv);
 }
 

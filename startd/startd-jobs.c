@@ -313,69 +313,6 @@ stop_step(struct job *j, int status)
 	done(j, true, "halted", NULL, 0);
 }
 
-/* q/NAME is there for the qube's daemons to make their sockets in. */
-static const char *
-make_place(const struct startd *s, const char *name)
-{
-	struct vm_state st;
-	char dir[128], target[128], path[160];
-	uid_t uid;
-
-	if (!state_read(s->state_dir, name, &st))
-		return "no state";
-	uid = prog_uid(st.qid, PROG_QREXECD);
-	snprintf(dir, sizeof dir, RUN_Q "/%s", name);
-	if (mkdir(dir, 0711) < 0 && errno != EEXIST)
-		return strerror(errno);
-	/* Others: people of group qubes, who alone get as far as RUN_DIR. */
-	if (chown(dir, uid, GID_DAEMONS) < 0 || chmod(dir, 0711) < 0)
-		return strerror(errno);
-	snprintf(target, sizeof target, "q/%s/qrexec", name);
-	for (int i = 0; i < 3; i++) {
-		if (i == 0)
-			snprintf(path, sizeof path, RUN_DIR "/qrexec.%s", name);
-		else if (i == 1)
-			snprintf(path, sizeof path, RUN_DIR "/qrexec.%u", st.domid);
-		else
-			snprintf(path, sizeof path, RUN_DIR "/qrexec.uuid:%s", st.uuid);
-		(void)unlink(path);
-		if (symlink(target, path) < 0)
-			return strerror(errno);
-	}
-	return NULL;
-}
-
-static void
-remove_place(const char *name)
-{
-	char path[160], want[128], got[128];
-	DIR *d = opendir(RUN_DIR);
-	const struct dirent *f;
-	ssize_t n;
-
-	snprintf(want, sizeof want, "q/%s/qrexec", name);
-	while (d && (f = readdir(d)) != NULL) {
-		if (strncmp(f->d_name, "qrexec.", 7) != 0)
-			continue;
-		n = readlinkat(dirfd(d), f->d_name, got, sizeof got - 1);
-		got[n > 0 ? n : 0] = '\0';
-		if (strcmp(got, want) == 0)
-			(void)unlinkat(dirfd(d), f->d_name, 0);
-	}
-	if (d)
-		closedir(d);
-	/* What qrexecd's uid has made there goes too: sockets, one level. */
-	snprintf(path, sizeof path, RUN_Q "/%s", name);
-	d = opendir(path);
-	while (d && (f = readdir(d)) != NULL)
-		if (f->d_name[0] != '.' || (f->d_name[1] != '\0' && f->d_name[1] != '.'))
-			(void)unlinkat(dirfd(d), f->d_name, 0);
-	if (d)
-		closedir(d);
-	if (rmdir(path) < 0 && errno != ENOENT)
-		logit("%s: %s", path, strerror(errno));
-}
-
 static void
 up_step(struct job *j, int status)
 {
@@ -384,7 +321,7 @@ up_step(struct job *j, int status)
 
 	switch (j->step) {
 	case S_BEGIN:
-		e = make_place(j->s, j->name);
+		e = place_make(j->s, j->name);
 		if (e)
 			return done(j, false, NULL, e, 111);
 		if (instance_there(j)) {
@@ -440,7 +377,7 @@ down_step(struct job *j, int status)
 		j->step = S_GONE;
 		return spawn_delete(j);
 	}
-	remove_place(j->name);
+	place_remove(j->name);
 	prepare_next(j->s, j->name);
 	domain_ended(j->s, j->name, j->code, j->reason);
 	done(j, true, "halted", NULL, 0);
@@ -449,7 +386,8 @@ down_step(struct job *j, int status)
 static void
 prepare_step(struct job *j, int status)
 {
-	const char *const argv[] = {LIBDIR "/vmstart", "-p", "--", j->name, NULL};
+	static const char vmstart[] = LIBDIR "/vmstart";
+	const char *const argv[] = {vmstart, "-p", "--", j->name, NULL};
 
 	if (j->step++ > S_BEGIN)
 		return done(j, status == 0, "prepared", "not prepared", status);

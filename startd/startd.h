@@ -83,6 +83,9 @@ void job_child_ended(struct startd *s, pid_t pid, int status);
 /* After a restart: what was begun goes on, what was left is removed. */
 void jobs_recover(struct startd *s);
 void jobs_autostart(struct startd *s);
+/* startd-place.c. NULL, or what failed. */
+const char *place_make(const struct startd *s, const char *name);
+void place_remove(const char *name);
 /* startd-prepare.c: qubes with `prepare` in their file, at boot and when a file changes. */
 void prepare_start(struct startd *s);
 void prepare_next(struct startd *s, const char *name); /* one was used up */

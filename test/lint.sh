@@ -29,7 +29,7 @@ for f in $own; do
 	n=$(wc -l <"$f")
 	[ "$n" -le 600 ] || no "$f: $n lines"
 done
-for r in lib conf rpc engine policy ask qpolicy qrexecd dom0 agent chand vmstart startd; do
+for r in lib conf rpc engine policy ask qpolicy qrexecd dom0 agent chand console local vmstart startd xen; do
 	# shellcheck disable=SC2046
 	n=$(cat $(git ls-files "$r/*.c" "$r/*.h") | wc -l)
 	limit=3000
@@ -41,14 +41,25 @@ for m in $(git ls-files '*.[1-8]'); do
 	mandoc -Tlint -W warning "$m" || no "$m"
 done
 
-cppflags="-D_GNU_SOURCE -Ilib -Iconf -I. -I$O/gen -DBACKEND_local -DBINDIR=\"/usr/bin\" -DLIBDIR=\"/usr/lib/qubes\""
+cppflags="-D_GNU_SOURCE -Ilib -Iconf -I. -I$O/gen -DBINDIR=\"/usr/bin\" -DLIBDIR=\"/usr/lib/qubes\""
 # shellcheck disable=SC2086
 cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 	--suppress=missingIncludeSystem -D_GNU_SOURCE -Ilib -Iconf -I. "-I$O/gen" -DBACKEND_local \
 	'-DBINDIR="/usr/bin"' '-DLIBDIR="/usr/lib/qubes"' -j 2 $own || no cppcheck
+# Xen's own headers are written for GNU C.
+xen=$(echo "$own" | grep -E '(^|/)xen[-.]|^xen/|^image/') || :
+rest=$(echo "$own" | grep -vE '(^|/)xen[-.]|^xen/|^image/')
 # shellcheck disable=SC2086
-echo $own | tr ' ' '\n' | xargs -P 2 -n 1 sh -c 'clang-tidy --quiet "$@" -- -std=c11 '"$(printf '%s' "$cppflags" | sed 's/"/\\"/g')"' 2>/dev/null' clang-tidy ||
-	no clang-tidy
+tidy() { # STANDARD DEFINES FILE...
+	std=$1 def=$2
+	shift 2
+	printf '%s\n' "$@" | xargs -P 2 -n 1 sh -c 'clang-tidy --quiet "$@" -- -std='"$std $def $(printf '%s' "$cppflags" | sed 's/"/\\"/g')"' 2>/dev/null' clang-tidy ||
+		no clang-tidy
+}
+# shellcheck disable=SC2086
+tidy c11 -DBACKEND_local $rest
+# shellcheck disable=SC2086
+tidy gnu11 '-DBACKEND_xen -D__XEN_TOOLS__' $xen
 
 [ $bad = 0 ] && echo 'lint: clean'
 exit $bad

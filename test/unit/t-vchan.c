@@ -194,8 +194,7 @@ test_taken_stream(void **state)
 	int two[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, two), 0);
-	struct vchan *a = vchan_take(VCHAN_CLIENT, two[0]),
-		     *b = vchan_take(VCHAN_CLIENT, two[1]);
+	struct vchan *a = vchan_take(VCHAN_CLIENT, two[0]), *b = vchan_take(VCHAN_CLIENT, two[1]);
 	talk(a, b);
 	vchan_close(a);
 	vchan_close(b);

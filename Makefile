@@ -4,6 +4,7 @@
 # make check        lint, unit tests, system tests
 # make Q=           says each command as it is
 # make bench fuzz   figures; 60 s of fuzzing a parser
+# make xen-demo     the same demo on real Xen in an emulated machine; check-xen, image, run-image: image/files.mk
 include config.mk
 Q = @
 
@@ -96,6 +97,12 @@ install: all
 	@D='$(DESTDIR)' BINDIR='$(BINDIR)' LIBDIR='$(LIBDIR)' MANDIR='$(MANDIR)' OUT='$(O)/bin' \
 	USER_PROGS='$(USER_PROGS)' PROGS='$(PROGS) $(HOST_PROGS)' LINKS='$(LINKS)' \
 	FILES='$(INSTALL_FILES)' MANPAGES='$(MANPAGES)' sh ./install.sh
+
+ifneq ($(BACKEND),xen)
+image run-image xen-demo:
+	@$(MAKE) -s BACKEND=xen $@
+.PHONY: image run-image xen-demo
+endif
 
 include test/test.mk
 

@@ -5,7 +5,7 @@ set -eu
 
 build='gcc libc6-dev make musl-tools linux-libc-dev libseccomp-dev libx11-dev s6 execline util-linux'
 check="$build git libcmocka-dev perl python3 clang libclang-rt-14-dev clang-format clang-tidy cppcheck
-	mandoc valgrind xvfb xdotool x11-utils binutils procps"
+	mandoc valgrind xvfb xdotool x11-utils binutils procps libxen-dev"
 image="$build binutils dpkg-dev python3 libxen-dev squashfs-tools xorriso mtools grub-common grub-pc-bin
 	grub-efi-amd64-bin zstd xz-utils qemu-system-x86"
 case ${1-build} in

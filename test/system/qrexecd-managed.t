@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
 # qrexecd as startd runs it: who may come to its sockets, what a ticket is worth, what its end costs. In a house.
-import os, socket, subprocess, sys, time
+import grp, os, socket, subprocess, sys, time
 
 if os.environ.get("HOUSE") != "1":
     house = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "house")
@@ -130,7 +130,7 @@ ok(talk(Q + "vault/qrexec", b"", 65534) == b"", "qrexec: a stranger is closed")
 ok(talk(Q + "vault/qrexec", b"", W) == b"", "qrexec: another qube's qrexecd is closed")
 ok(talk(Q + "vault/qrexec", b"", V) == b"", "qrexec: its own uid is closed")
 ok(talk(Q + "vault/qrexec", b"", None, limit=0.5 * SLOW)[:8] == b"\x00\x03\x00\x00\x04\x00\x00\x00", "qrexec: root gets HELLO")
-gid = int(subprocess.run("getent group qubes | cut -d: -f3", shell=True, stdout=subprocess.PIPE).stdout)
+gid = grp.getgrnam("qubes").gr_gid
 ok(talk(Q + "vault/qrexec", b"", 65534, (gid,), 0.5 * SLOW)[8:12] == b"\3\0\0\0", "qrexec: a member of qubes gets HELLO")
 ok(shut(talk(Q + "vault/peer", b"ticket=" + b"0" * 32 + b"\n\n", 65534)), "peer: a stranger is closed")
 ok(shut(talk(Q + "vault/peer", b"ticket=" + b"0" * 32 + b"\n\n", None)), "peer: root is no qrexecd")

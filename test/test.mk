@@ -160,8 +160,17 @@ $(TESTBIN)/chan: $(O)/obj/test/xen/chan.o $(O)/lib.a
 $(TESTBIN)/pages: $(O)/obj/test/xen/pages.o $(O)/lib.a
 	@mkdir -p $(@D)
 	$(LIBC_CC) $(LDFLAGS) $(LIBC_LDFLAGS) -o $@ $^
+# In a qube: a scribbler. In Dom0: what Xen says of domains.
+$(TESTBIN)/scribble: $(O)/obj/test/xen/scribble.o $(O)/lib.a
+	@mkdir -p $(@D)
+	$(LIBC_CC) $(LDFLAGS) -static -o $@ $^
+$(O)/obj/test/xen/dom.o: CFLAGS += -std=gnu11 -D__XEN_TOOLS__
+$(TESTBIN)/dom: $(O)/obj/test/xen/dom.o $(O)/lib.a $(XENLIBS_STAMP)
+	@mkdir -p $(@D)
+	$(LIBC_CC) $(LDFLAGS) $(LIBC_LDFLAGS) -o $@ $(filter %.o %.a,$^) -L$(XENLIBS)/lib -lxenctrl -lxencall \
+		-lxenforeignmemory -lxendevicemodel -lxentoollog -lxentoolcore
 ifeq ($(BACKEND),xen)
-TEST_PROGS += $(TESTBIN)/chan $(TESTBIN)/pages $(TESTBIN)/offer
+TEST_PROGS += $(TESTBIN)/chan $(TESTBIN)/pages $(TESTBIN)/offer $(TESTBIN)/scribble $(TESTBIN)/dom
 endif
 check-xen-run: all $(TEST_PROGS) $(O)/image/dom0.cpio $(O)/image/test.cpio
 	@O=$(O) test/xen/check $(XEN_TESTS)

@@ -79,15 +79,20 @@ refused() { # WHO WORDS...
 works() {
 	is "$(try "$@")" 'done' "$*: works"
 }
-everything() { # WHAT: what nobody may, with what there really is
-	for words in 'open /etc/passwd' 'open /etc/shadow' 'open /proc/self/status' "create $tmp/mine" \
+turn=0
+everything() { # WHAT: what nobody may, with what there really is. A slow machine takes turns: each deed on one daemon at least
+	turn=$((turn + 1)) deed=0
+	for words in 'open /etc/passwd' "open $tmp/secret" 'open /proc/self/status' "create $tmp/mine" \
 	    "connect $tmp/sock" 'connect /run/qubes/outside.sock' 'connect @cubicle-outside' socket-inet \
 	    "tcp $tcp" "ptrace $bystander" "kill $bystander" mprotect-exec 'exec /bin/true'; do
+		deed=$((deed + 1))
+		[ $turn = 1 ] || [ $(((deed + turn) % (LESS > 3 ? 3 : LESS))) = 0 ] || continue
 		# shellcheck disable=SC2086
 		"$1" "$2" $words
 	done
 }
 
+(umask 077; echo mine >"$tmp/secret")
 # Without a sandbox all of it works, so a refusal below means something.
 everything works plain
 

@@ -426,6 +426,24 @@ adopt(struct keeper *k, const char *name)
 	return false;
 }
 
+/* For a start that still waits for its agent. */
+static const char *
+why_ended(const struct keeper *k, int code)
+{
+	if (k->no_agent)
+		return "the agent did not answer in time";
+	if (k->asked_down)
+		return "it was ended before its agent answered";
+	switch (code) {
+	case END_REBOOT:
+		return "it rebooted before its agent answered";
+	case END_POWEROFF:
+		return "it powered off before its agent answered";
+	default:
+		return "it crashed before its agent answered, or was destroyed";
+	}
+}
+
 static void
 usage(void)
 {
@@ -487,6 +505,6 @@ main(int argc, char **argv)
 	    k.loop, (uint64_t)(k.conf.qrexec_timeout + GRACE_S) * 1000, on_agent_timeout, &k);
 	code = loop_run(k.loop);
 	logit("ended, code %d", code);
-	clean_up(&k, code, k.no_agent ? "the agent did not answer in time" : NULL);
+	clean_up(&k, code, why_ended(&k, code));
 	return code;
 }

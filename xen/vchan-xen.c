@@ -344,7 +344,8 @@ store_turn(struct vchan *v)
 			unreachable(v);
 	} else if (any && v->state != VCHAN_CLOSED &&
 		   !store_number(v->store, 0, part(v, "event-channel", path), UINT32_MAX, &event) &&
-		   errno == ENOENT) {
+		   (errno == ENOENT || errno == EACCES)) {
+		/* EACCES: nor is there anything above it that we may read */
 		v->state = VCHAN_CLOSED;
 	}
 	if (n >= 0)

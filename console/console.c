@@ -264,10 +264,11 @@ on_life(struct loop *l, int fd, short revents, void *arg)
 
 /*
  * In a directory of qrexecd's uid: made from inside it and as that uid, so that what happens to
- * names there meanwhile leads us nowhere that it could not go itself.
+ * names there meanwhile leads us nowhere that it could not go itself. The socket is for people
+ * alone: that uid owns it and has no business there.
  */
 static int
-listen_for(const char *name, uint32_t qid)
+listen_for(const char *name, uint32_t qid, gid_t people)
 {
 	const uid_t uid = prog_uid(qid, PROG_QREXECD);
 	char path[128];
@@ -277,9 +278,9 @@ listen_for(const char *name, uint32_t qid)
 	if ((mkdir(path, 0711) < 0 && errno != EEXIST) || lchown(path, uid, GID_DAEMONS) < 0 ||
 	    chdir(path) < 0)
 		return -1;
-	setfsgid(uid);
+	setfsgid(people);
 	setfsuid(uid);
-	fd = sock_listen(CONSOLE_SOCK, 0666);
+	fd = sock_listen(CONSOLE_SOCK, 0060);
 	setfsuid(0);
 	setfsgid(0);
 	return fd;
@@ -305,7 +306,7 @@ console_main(const struct console_end *e, int life, const char *name, uint32_t q
 	s.src = source_open(e);
 	if (!s.src)
 		die("its ring");
-	s.listener = listen_for(name, qid);
+	s.listener = listen_for(name, qid, s.group);
 	if (s.listener < 0)
 		logit("nobody can attach: %s", strerror(errno));
 	sandbox_enter(&sb);

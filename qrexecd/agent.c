@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The link to the agent: channel, HELLO, the messages it may send, the queue of what it gets. */
+#include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -340,8 +341,11 @@ link_take(struct qd *q, int fd)
 	struct link *k = &q->link;
 
 	k->v = vchan_take(VCHAN_CLIENT, fd);
-	if (k->v == NULL)
-		die("no memory");
+	if (k->v == NULL) { /* its pages may be such that they cannot be mapped */
+		logit("agent: the channel cannot be used: %s", strerror(errno));
+		link_close(q, AGAIN_BAD_MS);
+		return;
+	}
 	k->state = LINK_HELLO;
 	k->in.max = IN_MAX + 4096; /* one whole message and what came with it */
 	k->out.max = OUT_MAX;

@@ -29,6 +29,7 @@
 #define EXTRA_MS 30000 /* what a start may take beside waiting for the agent */
 #define AUTOSTARTED RUN_DIR "/vm/.autostarted"
 
+#define KILLED 128 /* as a step's status: its program ended by a signal */
 #define AGAIN_MS 200
 #define MADE_TRIES 50 /* at boot the instance makers may come up after us */
 
@@ -389,7 +390,8 @@ prepare_step(struct job *j, int status)
 	static const char vmstart[] = LIBDIR "/vmstart";
 	const char *const argv[] = {vmstart, "-p", "--", j->name, NULL};
 
-	if (j->step++ > S_BEGIN)
+	/* one that was killed has left something, which the next removes */
+	if (j->step++ > S_BEGIN && (status != KILLED || j->tries++ > 0))
 		return done(j, status == 0, "prepared", "not prepared", status);
 	spawn(j, argv);
 }
@@ -497,7 +499,7 @@ job_child_ended(struct startd *s, pid_t pid, int status)
 		if (!j->running || j->child != pid)
 			continue;
 		j->child = 0;
-		step(j, WIFEXITED(status) ? WEXITSTATUS(status) : 128);
+		step(j, WIFEXITED(status) ? WEXITSTATUS(status) : KILLED);
 		return;
 	}
 }

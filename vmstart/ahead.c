@@ -113,8 +113,13 @@ static void
 sweep(struct domain *d, int dir, const char *name, bool want, bool *kept)
 {
 	*kept = false;
-	if (!state_read(dir, name, d->state))
+	if (!state_read(dir, name, d->state)) {
+		/* what one that was killed while it built has left */
+		*d->state = (struct vm_state){0};
+		snprintf(d->state->name, sizeof d->state->name, "%s", name);
+		domain_cleanup(d);
 		return;
+	}
 	if (want && fresh(d) && domain_adopt(d)) {
 		*kept = true;
 		return;

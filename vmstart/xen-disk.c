@@ -147,6 +147,19 @@ disks_held(const struct xen *x, uint32_t domid)
 	return true;
 }
 
+bool
+disks_busy(uint32_t domid)
+{
+	char path[96];
+
+	for (int i = 0; i < XEN_DISKS; i++) {
+		snprintf(path, sizeof path, HELD, domid, XVDA + 16 * i);
+		if (access(path, F_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
 void
 disks_close(struct xen *x)
 {

@@ -173,8 +173,13 @@ domain_prepare(struct domain *d)
 		if (!is_ours(&info, d->conf->uuid))
 			continue;
 		errno = 0;
-		return info.dying ? "its last domain is not quite gone: somebody holds its pages"
-				  : "its uuid is that of another domain";
+		if (!info.dying)
+			return "its uuid is that of another domain";
+		if (disks_busy(info.domid))
+			return "its last domain's disks are still in use";
+		/* another qube holds its pages, and must not keep this one from being started */
+		logit("its last domain, %u, is not quite gone: somebody holds its pages",
+		    info.domid);
 	}
 	if ((e = plan(d, x)) != NULL)
 		return e;

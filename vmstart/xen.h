@@ -89,6 +89,7 @@ void disks_wipe(struct xen *x);
 /* The block backend has opened them all: they stay without us. false, errno: not in time. */
 bool disks_held(const struct xen *x, uint32_t domid);
 void disks_close(struct xen *x);
+bool disks_busy(uint32_t domid); /* the block backend has some of that domain's */
 
 /* xen-nodes.c: all of a domain's nodes, in one transaction each. */
 const char *nodes_make(const struct domain *d, struct xen *x);

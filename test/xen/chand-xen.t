@@ -257,7 +257,7 @@ inside("/tmp/pages grant %d 2 1 >/dev/null 2>&1" % v)
 foreign = until(lambda: [int(r) for r in (store("read", "/local/domain/%d/data/pages" % w) or "").split()][:2] != refs[:2]
                 and [int(r) for r in store("read", "/local/domain/%d/data/pages" % w).split()])
 for what, some in (("granted to another domain", foreign), ("nonsense", [4294967295, 123456789]),
-                   ("one of nine", refs + [4000000000])):
+                   ("one of nine", refs + [4000000000]), ("its console", [0]), ("its xenstore", refs + [1])):
     c, text, fds = grants(some, w)
     got = mapped(fds[0], len(some)) if fds else 1
     ok(isinstance(got, int), "cannot be mapped: " + what, (text, got))
@@ -277,7 +277,7 @@ ok(text.startswith("result=refused") and not fds, "refused: no descriptor", text
 ok(pid() == before, "chand has seen it all")
 
 # The quota: of a qube, over all who ask for it.
-most = [1] * 16384
+most = [8] * 16384
 a, text, fds = grants(most, w)
 ok(text.startswith("result=ok"), "16384 pages", text)
 os.close(fds[0])
@@ -293,6 +293,16 @@ ok(text.startswith("result=ok"), "another qube has its own", text)
 os.close(fds[0]), c.close(), a.close()
 ok(until(lambda: grants(most[:5], w)[1].startswith("result=ok")), "given back with the connection")
 b.close()
+
+# An agent whose page is in order and whose rings cannot be mapped.
+daemon = lambda: subprocess.check_output(["s6-svstat", "-o", "pid", "/run/qubes/s6/qrexecd/instance/work"])
+before_d = daemon()
+inside("cp /tmp/chan /tmp/evil; setsid sh -c 'A=/usr/lib/qubes/qrexec-agent; mv $A /tmp/agent; killall -9 qrexec-agent;"
+       " /tmp/evil evil 0 512 bad-grants; mv /tmp/agent $A' >/dev/null 2>&1 </dev/null &")
+log = "/var/log/qubes/work/qrexecd/current"
+ok(until(lambda: "the channel cannot be used" in open(log).read()), "rings that cannot be mapped: qrexecd says so")
+ok(until(lambda: inside("echo alive").stdout == b"alive\n", 3 * LIMIT), "and serves the agent that comes then")
+ok(daemon() == before_d, "the same qrexecd")
 
 # Xenstore ends.
 c, text, fds = grants(refs, w)

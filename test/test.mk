@@ -175,3 +175,31 @@ endif
 check-xen-run: all $(TEST_PROGS) $(O)/image/dom0.cpio $(O)/image/test.cpio
 	@O=$(O) test/xen/check $(XEN_TESTS)
 .PHONY: check-xen check-xen-run
+
+# The figures that only real Xen has (test/bench/xen), beside xl and libxenvchan from the distribution's packages.
+BENCH_XEN = $(O)/bench-xen
+BENCH_XEN_PROGS = $(addprefix $(BENCH_XEN)/,timeit vchan-speed vchan-raw spent)
+$(BENCH_XEN)/root.done: test/bench/onxen/tools image/common $(O)/image/versions
+	@echo bench tools
+	@test/bench/onxen/tools $(O)/image/root $(BENCH_XEN)
+	@touch $@
+$(BENCH_XEN)/timeit $(BENCH_XEN)/vchan-speed: $(BENCH_XEN)/%: $(O)/bench/%
+	@mkdir -p $(@D)
+	@cp $< $@
+# The same program over libxenvchan, as the distribution built it.
+$(BENCH_XEN)/vchan-raw: test/bench/vchan-speed.c test/bench/onxen/raw.c lib/names.c $(BENCH_XEN)/root.done $(XENLIBS_STAMP)
+	@$(HOSTCC) $(CPPFLAGS) -std=c11 -O2 -ffunction-sections -Wl,--gc-sections $(TESTWARN) -I$(XENLIBS)/include -o $@ \
+		$(filter %.c,$^) $(wildcard $(BENCH_XEN)/root/usr/lib/libxenvchan.so.*.0) -Wl,-rpath-link,$(BENCH_XEN)/root/usr/lib
+$(O)/obj/test/bench/onxen/spent.o: CFLAGS += -std=gnu11 -D__XEN_TOOLS__
+$(O)/obj/test/bench/onxen/spent.o: $(XENLIBS_STAMP)
+$(BENCH_XEN)/spent: $(O)/obj/test/bench/onxen/spent.o $(O)/lib.a
+	@mkdir -p $(@D)
+	$(LIBC_CC) $(LDFLAGS) $(LIBC_LDFLAGS) -o $@ $^ -L$(XENLIBS)/lib -lxenctrl -lxencall -lxenforeignmemory \
+		-lxendevicemodel -lxentoollog -lxentoolcore
+bench-xen:
+	@if command -v qemu-system-x86_64 >/dev/null; then \
+		$(MAKE) -s BACKEND=xen deps-image && $(MAKE) -s BACKEND=xen bench-xen-run; else \
+		echo 'bench-xen: skipped: no qemu-system-x86_64 on this machine'; fi
+bench-xen-run: all $(BENCH_XEN_PROGS) $(O)/image/dom0.cpio $(O)/image/test.cpio
+	@test/bench/xen $(O)
+.PHONY: bench-xen bench-xen-run

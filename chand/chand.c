@@ -41,8 +41,8 @@ static const struct daemon {
 	unsigned roles; /* 1 << CHAN_x */
 	unsigned most;
 } daemons[] = {
-    {PROG_QREXECD, 1u << CHAN_CLIENT | 1u << CHAN_SERVER | 1u << CHAN_WATCH, 16},
-    {PROG_GUID, 1u << CHAN_CLIENT | 1u << CHAN_SERVER | 1u << CHAN_WATCH | 1u << CHAN_GRANTS, 256},
+    {PROG_QREXECD, 1u << CHAN_CLIENT | 1u << CHAN_WATCH, 16},
+    {PROG_GUID, 1u << CHAN_CLIENT | 1u << CHAN_WATCH | 1u << CHAN_GRANTS, 256},
 };
 
 struct peer {
@@ -219,6 +219,8 @@ map(struct peer *p, uint32_t pages, int *fd)
 	else if ((*fd = backend_map(p->dom, untrusted_refs, pages)) < 0)
 		bad = backend_why(errno);
 	free(untrusted_refs);
+	close(p->passed); /* or its memory would stay as long as the pages */
+	p->passed = -1;
 	return bad;
 }
 

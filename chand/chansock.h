@@ -10,7 +10,8 @@
  *   role=watch  [domid=N]               nothing but the control descriptor (after chand was killed)
  *
  * domid only from root or a person. A daemon gets its own qube whatever it asks (the uid says
- * which): a qrexecd all but grants, a guid all. The domain must be running (RUN_STATE).
+ * which): a qrexecd client and watch, a guid grants, too. Servers take pages of Dom0's and are for
+ * root and people. The domain must be running (RUN_STATE).
  *
  * Answer: result=ok domid=N with VCHAN descriptors attached to its first byte (one descriptor, for
  * vchan_take; at once for a server; for a client when the server is there, unless the requester
@@ -30,7 +31,9 @@
 #define CHAN_REQUEST_MAX 256
 #define CHAN_CAME "\n"
 /*
- * Mapped pages of one qube, by role=grants, all its daemons together. A window of 1920 x 1080 has
+ * Mapped pages of one qube, by role=grants, all its daemons together, as long as the control
+ * descriptors are open. A daemon that was taken over could close them and keep what it mapped, up to
+ * its limit of memory (sandbox.h). A window of 1920 x 1080 has
  * 2,025; a screen of 3840 x 2160, four times over, 32,400 (spec/gui).
  */
 #define CHAN_QUBE_PAGES 32768u

@@ -15,13 +15,14 @@
 
 #define ATTEMPTS 8 /* of a transaction that others disturb */
 #define TOKEN_LEN 64
+#define REST_MS 10000 /* before a store that did not answer is tried again */
 
 const uint32_t backend_capabilities = 0; /* xenstore's socket and /dev/xen belong to root */
 
 static struct {
 	struct loop *loop;
 	struct store *store; /* NULL: gone, or not there yet */
-	bool lost;
+	uint64_t rests;	     /* until then (now_ms) */
 	uint32_t timer;
 	domain_fn *gone, *came;
 	struct log_limit nonsense;
@@ -45,13 +46,13 @@ watch(const struct domain *d)
 
 static void on_store(struct loop *l, int fd, short revents, void *arg);
 
-/* Only for its first start: xenstore cannot be started anew below running domains. */
+/* At its first start, and when it was too slow once: one that was killed stays away. */
 static void
 up(void)
 {
 	bool good;
 
-	if (b.store || b.lost)
+	if (b.store || now_ms() < b.rests)
 		return;
 	b.store = store_open();
 	good = b.store != NULL;
@@ -72,7 +73,7 @@ down(void)
 	loop_del(b.loop, store_fd(b.store));
 	store_close(b.store);
 	b.store = NULL;
-	b.lost = true;
+	b.rests = now_ms() + REST_MS;
 	if (b.timer == 0)
 		b.timer = loop_after(b.loop, 0, on_store, NULL);
 }

@@ -87,6 +87,8 @@ sandbox_enter(const struct sandbox *sb)
 	limit(RLIMIT_CORE, 0);
 	if (sb->nofile)
 		limit(RLIMIT_NOFILE, sb->nofile);
+	if (sb->memory)
+		limit(RLIMIT_AS, sb->memory);
 	sandbox_fs_private(&fs, sb, by_hand);
 	empty_bounding_set(by_hand);
 	if (!by_hand)

@@ -45,6 +45,9 @@ struct sandbox {
 	    *filter; /* from X.filter by filter-gen: X_filter[], X_filter_len */
 	size_t nfilter;
 	uint64_t nofile; /* RLIMIT_NOFILE; 0 leaves it */
+	/* RLIMIT_AS; 0 leaves it. All that it can ever map, a qube's pages too, whatever chand
+	 * counts. */
+	uint64_t memory;
 };
 
 void sandbox_enter(const struct sandbox *sb);

@@ -23,7 +23,8 @@
 #include "state.h"
 #include "vmconf.h"
 
-#define NOFILE 1280 /* clients, peers, routes with a helper each, calls of Dom0 */
+#define NOFILE 1280	    /* clients, peers, routes with a helper each, calls of Dom0 */
+#define MEMORY (128u << 20) /* some 30 MiB when all places are taken and full */
 
 struct options {
 	const char *session, *dir, *program, *uuid;
@@ -337,6 +338,7 @@ sandbox(struct qd *q)
 	    .filter = qrexecd_filter,
 	    .nfilter = qrexecd_filter_len,
 	    .nofile = NOFILE,
+	    .memory = MEMORY,
 	};
 
 	sandbox_enter(&sb);

@@ -102,8 +102,12 @@ text, fds = call("role=server\nport=600\ndomid=%d\n\n" % w, 65534)[1:]
 ok(text.startswith("result=refused") and not fds, "refused: nobody", text)
 text, fds = call("role=server\nport=600\ndomid=%d\n\n" % w, 1900000000 + 8 * int(W["qid"]) + 4)[1:]
 ok(text.startswith("result=refused") and not fds, "refused: the console's uid", text)
-c, text, fds = call("role=server\nport=600\ndomid=%d\n\n" % v, qrexecd_w)
-ok(text == "result=ok\ndomid=%d\n\n" % w and len(fds) == 1, "a qrexecd gets its own qube, whatever it asks for", text)
+text, fds = call("role=server\nport=600\n\n", qrexecd_w)[1:]
+ok("reason=not for this daemon" in text and not fds, "a server, for a qrexecd: refused", text)
+text = call("role=watch\ndomid=%d\n\n" % v, qrexecd_w)[1]
+ok(text == "result=ok\ndomid=%d\n\n" % w, "a qrexecd gets its own qube, whatever it asks for", text)
+c, text, fds = call("role=server\nport=600\ndomid=%d\n\n" % w)
+ok(text == "result=ok\ndomid=%d\n\n" % w and len(fds) == 1, "a server, for root", text)
 first = fds
 for uid, name in ((0, "root"), (qrexecd_w, "a qrexecd")):
     c3, text, fds = call("role=watch\ndomid=%d\n\n" % w, uid)

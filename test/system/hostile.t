@@ -595,7 +595,7 @@ def own_channels_only():
         s = socket.socket(socket.AF_UNIX)
         s.settimeout(LIMIT)
         s.connect(CHAN)
-        s.sendall(("role=server\nport=700\ndomid=%s\n\n" % state_vault["domid"]).encode())
+        s.sendall(("role=watch\ndomid=%s\n\n" % state_vault["domid"]).encode())
         return s.recv(4096).decode()
     state_vault = state("vault")
     same(kv(hostile(ask)).get("domid"), state("work")["domid"], "chand gives work's qrexecd work's channels only")
@@ -798,7 +798,7 @@ def floods():
             return len(held)
         return f
 
-    for path, data, n in ((CHAN, b"role=server\nport=%d\n\n" % 30000, 2000), (CHAN, b"", 2000), (START, b"", 2000),
+    for path, data, n in ((CHAN, b"role=client\nport=%d\n\n" % 30000, 2000), (CHAN, b"", 2000), (START, b"", 2000),
                           (POLICY, b"", 600), (RUN + "/q/vault/peer", b"", 600), (RUN + "/q/vault/qrexec", b"", 600),
                           (RUN + "/q/dom0/peer", b"", 300)):
         up, down = os.pipe(), os.pipe()

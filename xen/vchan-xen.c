@@ -344,8 +344,9 @@ store_turn(struct vchan *v)
 			unreachable(v);
 	} else if (any && v->state != VCHAN_CLOSED &&
 		   !store_number(v->store, 0, part(v, "event-channel", path), UINT32_MAX, &event) &&
-		   (errno == ENOENT || errno == EACCES)) {
-		/* EACCES: nor is there anything above it that we may read */
+		   (errno == ENOENT || (errno == EACCES && v->peer != 0))) {
+		/* EACCES: nor is there anything above it that we may read. Dom0 removes a server's
+		 * name when its client came, and does not end before us. */
 		v->state = VCHAN_CLOSED;
 	}
 	if (n >= 0)

@@ -82,9 +82,11 @@ src_fill(struct st *s, struct src *i)
 {
 	uint8_t *p = s->tx + MSG_HEADER_LEN;
 	struct wr w = wr_over(s->tx, MSG_HEADER_LEN);
+	/* With its header it fits an empty ring: no rest of a few bytes that waits for the peer. */
+	const size_t most = s->chunk - MSG_HEADER_LEN;
 	ssize_t n;
 
-	n = i->sock ? recv(i->fd, p, s->chunk, MSG_DONTWAIT) : read(i->fd, p, s->chunk);
+	n = i->sock ? recv(i->fd, p, most, MSG_DONTWAIT) : read(i->fd, p, most);
 	if (n <= 0 && s->usr1 && i == &s->in) {
 		src_switch(s);
 		return false;

@@ -35,7 +35,7 @@ def blocked(name):
              background("qvm-run", "-p", name, "sleep 1000"),
              background("qvm-run", name, "yes | qrexec-client-vm dom0 t.Cat >/dev/null"),
              background("qvm-run", name, "sleep 1000 | qrexec-client-vm work t.Cat"),
-             background("qvm-run", "work", "sleep 1000 | qrexec-client-vm %s t.Cat" % name),
+             background("qvm-run", "work", "exec qrexec-client-vm %s t.Cat </dev/zero >/dev/null" % name),
              background("sh", "-c", "sleep 1000 | exec qvm-console %s" % name)]
     chan = ask_chand("role=client\nport=799\ndomid=%s\n\n" % state(name)["domid"])
     return calls, chan

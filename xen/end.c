@@ -90,6 +90,11 @@ reach(int fd, uint32_t domid, const uint32_t *refs, size_t n, uint64_t *index)
 
 	if (n == 0)
 		return true;
+	for (size_t i = 0; i < n; i++) {
+		errno = EPERM;
+		if (refs[i] < GNTTAB_NR_RESERVED_ENTRIES) /* its console, its xenstore */
+			return false;
+	}
 	m = calloc(1, sizeof *m + n * sizeof m->refs[0]);
 	if (!m)
 		return false;

@@ -44,7 +44,8 @@ void end_close(struct end *e); /* descriptors not handed over */
 int end_pack(struct end *e);		/* -1: errno */
 bool end_unpack(int fd, struct end *e); /* closes fd in any case */
 
-/* Maps n pages of peer's grants read-only: a descriptor for mmap at offset 0, or -1. */
+/* Maps n pages of peer's grants read-only: a descriptor for mmap at offset 0, or -1. EPERM: one of
+ * them is reserved (grant_table.h), as for end_call. */
 int end_map(uint32_t peer, const uint32_t *untrusted_refs, size_t n);
 
 #endif

@@ -297,8 +297,9 @@ b.close()
 # An agent whose page is in order and whose rings cannot be mapped.
 daemon = lambda: subprocess.check_output(["s6-svstat", "-o", "pid", "/run/qubes/s6/qrexecd/instance/work"])
 before_d = daemon()
-inside("cp /tmp/chan /tmp/evil; setsid sh -c 'A=/usr/lib/qubes/qrexec-agent; mv $A /tmp/agent; killall -9 qrexec-agent;"
-       " /tmp/evil evil 0 512 bad-grants; mv /tmp/agent $A' >/dev/null 2>&1 </dev/null &")
+subprocess.Popen(["qvm-run", "-u", "root", "work", "cp /tmp/chan /tmp/evil; A=/usr/lib/qubes/qrexec-agent;"
+                  " mv $A /tmp/agent; killall -9 qrexec-agent; /tmp/evil evil 0 512 bad-grants; mv /tmp/agent $A"],
+                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 log = "/var/log/qubes/work/qrexecd/current"
 ok(until(lambda: "the channel cannot be used" in open(log).read()), "rings that cannot be mapped: qrexecd says so")
 ok(until(lambda: inside("echo alive").stdout == b"alive\n", 3 * LIMIT), "and serves the agent that comes then")

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * spent [-u TEXT] COMMAND...: runs COMMAND; prints, as microseconds, how long it took until it
- * ended (-u: until a line with TEXT came on its standard error) and the CPU time that all of
- * Dom0 had in between, as Xen counts it. What it says goes to our standard error, as long as it
- * lives. spent -m: Xen's free memory in KiB and how many domains there are.
+ * spent [-u TEXT]... COMMAND...: runs COMMAND; prints, as microseconds, how long it took until it
+ * ended (-u: until a line with TEXT came on its standard error, once for each) and the CPU time
+ * that all of Dom0 had in between, as Xen counts it. What it says goes to our standard error, as
+ * long as it lives. spent -m: Xen's free memory in KiB and how many domains there are.
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -67,7 +67,7 @@ said(uint64_t t, uint64_t c)
 {
 	const uint64_t cpu = cpu_us() - c;
 
-	printf("%llu %llu\n", (unsigned long long)(now_us() - t), (unsigned long long)cpu);
+	printf("%llu %llu ", (unsigned long long)(now_us() - t), (unsigned long long)cpu);
 	fflush(stdout);
 }
 
@@ -86,7 +86,7 @@ until(FILE *f, const char *text)
 }
 
 static int
-wait_for(const char *text, char **argv)
+wait_for(const char *const *text, char **argv)
 {
 	int p[2], c;
 	uint64_t t, cpu;
@@ -98,9 +98,13 @@ wait_for(const char *text, char **argv)
 	if (start(argv, p[1]) < 0)
 		return 111;
 	close(p[1]);
-	if (!until(f, text))
-		return 1;
-	said(t, cpu);
+	for (; *text; text++) {
+		if (!until(f, *text))
+			return 1;
+		said(t, cpu);
+	}
+	puts("");
+	fflush(stdout);
 	if (fork() != 0)
 		_exit(0);
 	while ((c = getc(f)) != EOF)
@@ -111,7 +115,8 @@ wait_for(const char *text, char **argv)
 int
 main(int argc, char **argv)
 {
-	const char *text = NULL;
+	const char *text[4] = {NULL};
+	size_t n = 0;
 	int status = 0, c;
 	uint64_t t, cpu;
 	pid_t pid;
@@ -122,18 +127,19 @@ main(int argc, char **argv)
 	while ((c = getopt(argc, argv, "+mu:")) != -1)
 		if (c == 'm')
 			return memory();
-		else if (c == 'u')
-			text = optarg;
+		else if (c == 'u' && n < 3)
+			text[n++] = optarg;
 		else
 			return 100;
 	if (optind == argc)
 		return 100;
-	if (text)
+	if (n > 0)
 		return wait_for(text, argv + optind);
 	t = now_us(), cpu = cpu_us();
 	pid = start(argv + optind, -1);
 	if (pid < 0 || waitpid(pid, &status, 0) < 0)
 		return 111;
 	said(t, cpu);
+	puts("");
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

@@ -17,9 +17,10 @@
 #include <xenguest.h>
 
 #define GIB4 (1ull << 32)
-#define SLACK_KIB 1024	/* beyond the guest's memory, for what is given to it later */
-#define EVTCHN_MAX 1023 /* a guest's event channels */
-#define TSC_NATIVE 2	/* asm-x86/time.h TSC_MODE_NEVER_EMULATE */
+#define SLACK_KIB 1024	 /* beyond the guest's memory, for what is given to it later */
+#define EVTCHN_MAX 1023	 /* a guest's event channels */
+#define MAPTRACK_MAX 256 /* frames of 256 grants that it maps, as for its network's clients */
+#define TSC_NATIVE 2	 /* asm-x86/time.h TSC_MODE_NEVER_EMULATE */
 
 #define NO_LEAF 0xffffffffu /* ends a list of leaves; also: it has no subleaves */
 
@@ -77,8 +78,8 @@ xen_create(struct domain *d, struct xen *x)
 	struct xen_domctl_createdomain cfg = {
 	    .max_vcpus = c->vcpus,
 	    .max_evtchn_port = EVTCHN_MAX,
-	    .max_grant_frames = -1, /* Xen's own bounds (its command line) */
-	    .max_maptrack_frames = -1,
+	    .max_grant_frames = -1, /* Xen's own bound (its command line) */
+	    .max_maptrack_frames = MAPTRACK_MAX,
 	    .grant_opts = XEN_DOMCTL_GRANT_version(2),
 	};
 	uint32_t id = DOMID_INVALID;

@@ -334,7 +334,7 @@ drop(const struct sweep *w, const char *fmt, ...)
 	(void)store_rm(w->x->store, w->tx, path);
 }
 
-/* Other domains' servers for the dead one: whoever holds such a channel sees its node go. */
+/* Servers for the dead one: whoever holds such a channel sees its node go. */
 static void
 drop_channels(const char *untrusted_name, void *arg)
 {
@@ -369,21 +369,32 @@ drop_disks(struct sweep *w)
 	}
 }
 
+/*
+ * What stands below other domains' directories. Not in the transaction: they can write there at any
+ * time, and so make it fail for ever.
+ */
 static void
-drop_all(struct sweep *w)
+drop_elsewhere(struct sweep *w)
 {
 	char path[STORE_PATH_MAX];
 	uint32_t netvm;
 
 	store_batch(w->x->store);
-	drop_disks(w);
 	snprintf(path, sizeof path, TOOL "/%u/netvm", w->domid);
-	if (store_number(w->x->store, w->tx, path, DOMID_FIRST_RESERVED - 1, &netvm) && netvm > 0)
+	if (store_number(w->x->store, 0, path, DOMID_FIRST_RESERVED - 1, &netvm) && netvm > 0)
 		drop(w, "/local/domain/%u/backend/vif/%u", netvm, w->domid);
+	(void)store_list(w->x->store, 0, "/local/domain", drop_channels, w);
+	(void)store_flush(w->x->store);
+}
+
+static void
+drop_own(struct sweep *w)
+{
+	store_batch(w->x->store);
+	drop_disks(w);
 	drop(w, "/local/domain/0/backend/vbd/%u", w->domid);
 	drop(w, "/local/domain/%u", w->domid);
 	drop(w, "/vm/%s", w->uuid);
-	(void)store_list(w->x->store, w->tx, "/local/domain", drop_channels, w);
 	drop(w, TOOL "/%u", w->domid);
 	(void)store_flush(w->x->store); /* what could not be removed is told by the commit */
 }
@@ -393,11 +404,12 @@ nodes_remove(struct xen *x, uint32_t domid, const char *uuid)
 {
 	struct sweep w = {.x = x, .domid = domid, .uuid = uuid};
 
+	drop_elsewhere(&w);
 	for (int i = 0; i < AGAIN_MAX; i++) {
 		w.tx = store_begin(x->store);
 		if (w.tx == 0)
 			break;
-		drop_all(&w);
+		drop_own(&w);
 		if (store_end(x->store, w.tx, true))
 			return;
 		if (errno != EAGAIN)

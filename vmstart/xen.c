@@ -178,8 +178,8 @@ domain_prepare(struct domain *d)
 		if (disks_busy(info.domid))
 			return "its last domain's disks are still in use";
 		/* another qube holds its pages, and must not keep this one from being started */
-		logit("its last domain, %u, is not quite gone: somebody holds its pages",
-		    info.domid);
+		logit(
+		    "its last domain, %u, is not quite gone: somebody holds its pages", info.domid);
 	}
 	if ((e = plan(d, x)) != NULL)
 		return e;
@@ -398,6 +398,16 @@ await_end(const struct xen *x, const struct domain *d)
 	}
 }
 
+/* It may only have been too slow for an answer, and then all nodes are still to be removed. */
+static void
+store_again(struct xen *x)
+{
+	if (x->store && x->watch >= 0)
+		return;
+	store_close(x->store);
+	x->store = store_open();
+}
+
 void
 domain_cleanup(struct domain *d)
 {
@@ -407,6 +417,7 @@ domain_cleanup(struct domain *d)
 	(void)xen_open(d);
 	if (!x->xch)
 		return;
+	store_again(x);
 	close_fd(&x->evtchn);
 	destroy_ours(x, d);
 	while (x->store && (id = nodes_find(x, d->conf->name, id)) >= 0)

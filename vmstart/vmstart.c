@@ -421,8 +421,12 @@ adopt(struct keeper *k, const char *name)
 		return true;
 	}
 	snprintf(k->state.name, sizeof k->state.name, "%s", name);
+	if (known) { /* the qube's daemons are that domain's, and nobody asked for another */
+		logit("session %s ended while it had no keeper", k->state.session);
+		clean_up(k, END_CRASH, "its domain has gone");
+		exit(END_CRASH);
+	}
 	domain_cleanup(&k->dom); /* what an earlier one left */
-	(void)unlinkat(k->state_dir, name, 0);
 	return false;
 }
 

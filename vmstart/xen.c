@@ -19,6 +19,7 @@
 #define LOST_S 2       /* without xenstore the end is looked for this often */
 #define ZOMBIE_MS 2000 /* how long others may take to let go of a dead domain's pages */
 #define ZOMBIE_STEP_MS 20
+#define DOM0_WEIGHT 2000 /* a qube has 256; stock systems set the same */
 
 static void keep_why(struct xentoollog_logger *l, xentoollog_level level, int err,
     const char *context, const char *fmt, va_list ap);
@@ -150,6 +151,20 @@ is_ours(const xc_dominfo_t *info, const char *uuid)
 	return strcmp(text, uuid) == 0;
 }
 
+/* All qubes wait for Dom0: when many of them have work, xenstore and the backends get the processor
+ * first. */
+static void
+favour_dom0(const struct xen *x)
+{
+	struct xen_domctl_sched_credit2 s = {0};
+
+	if (xc_sched_credit2_domain_get(x->xch, 0, &s) < 0 || s.weight >= DOM0_WEIGHT)
+		return; /* another scheduler; or it is so */
+	s.weight = DOM0_WEIGHT;
+	if (xc_sched_credit2_domain_set(x->xch, 0, &s) < 0)
+		logit("Dom0 is not favoured: %s", strerror(errno));
+}
+
 void
 domain_warn(void)
 {
@@ -183,6 +198,7 @@ domain_prepare(struct domain *d)
 	}
 	if ((e = plan(d, x)) != NULL)
 		return e;
+	favour_dom0(x);
 	t = now_us();
 	e = disks_open(x);
 	x->spent_us[T_DEVICES] += now_us() - t;

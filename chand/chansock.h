@@ -32,9 +32,9 @@
 #define CHAN_CAME "\n"
 /*
  * Mapped pages of one qube, by role=grants, all its daemons together, as long as the control
- * descriptors are open. A daemon that was taken over could close them and keep what it mapped, up to
- * its limit of memory (sandbox.h). A window of 1920 x 1080 has
- * 2,025; a screen of 3840 x 2160, four times over, 32,400 (spec/gui).
+ * descriptors are open. A daemon that was taken over could close them and keep what it mapped, up
+ * to its limit of memory (sandbox.h). A window of 1920 x 1080 has 2,025; a screen of 3840 x 2160,
+ * four times over, 32,400 (spec/gui).
  */
 #define CHAN_QUBE_PAGES 32768u
 

@@ -59,9 +59,9 @@ void sandbox_enter(const struct sandbox *sb);
  */
 void drop_to(uid_t uid, gid_t gid, const gid_t *groups, size_t ngroups);
 /*
- * As root, before drop_to: what is about to be run, and what it starts, signals and traces nobody
- * else, not even of its own uid. From Landlock 6 on (Linux 6.12); older kernels leave that to the
- * uid.
+ * As root, before drop_to: what is about to be run, and what it starts, traces nobody else, not
+ * even of its own uid, and from Landlock 6 on (Linux 6.12) signals nobody else. On a kernel older
+ * than that it cannot mount.
  */
 void sandbox_scope(void);
 

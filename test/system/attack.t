@@ -172,7 +172,9 @@ def services_of_two_qubes():
         left = v.communicate(b"alive\n", LIMIT)[0]
     except OSError:
         left = b""
-    ok(left == b"alive\n" and b"killed" not in got, "nor ends it", (left, got))
+    scopes = ctypes.CDLL(None).syscall(444, None, 0, 1) >= 6
+    ok((left == b"alive\n" and b"killed" not in got) or not scopes,
+       "nor ends it" + ("" if scopes else " # SKIP this kernel's Landlock knows no signals (Linux 6.12)"), (left, got))
 
 
 def service_errors():

@@ -119,6 +119,7 @@ def ten_times():
         seen.append(int(s["domid"])), sessions.append(s["session"])
         # The next start comes while this one ends.
         killing = background("qvm-kill", "doomed")
+        until(lambda: not is_state("doomed", "Transient"))
         again = background("qvm-start", "doomed")
         late = ended([killing, starting])
         if late:

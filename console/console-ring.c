@@ -36,7 +36,7 @@ ring_take(struct console_ring *r, void *out, size_t size)
 }
 
 size_t
-ring_put(struct console_ring *r, const void *p, size_t n)
+console_ring_put(struct console_ring *r, const void *p, size_t n)
 {
 	const uint32_t untrusted_cons = __atomic_load_n(&r->page->in_cons, __ATOMIC_ACQUIRE);
 	const uint32_t used = r->in_prod - untrusted_cons;

@@ -21,6 +21,6 @@ struct console_ring {
 /* What stands there belongs to an earlier reader of this ring, or is zero. */
 void ring_start(struct console_ring *r, volatile struct xencons_interface *page);
 size_t ring_take(struct console_ring *r, void *out, size_t size);
-size_t ring_put(struct console_ring *r, const void *p, size_t n);
+size_t console_ring_put(struct console_ring *r, const void *p, size_t n);
 
 #endif

@@ -108,7 +108,7 @@ source_rearm(struct source *s, uint64_t now, uint32_t *ms)
 ssize_t
 source_put(struct source *s, const void *p, size_t n)
 {
-	n = ring_put(&s->ring, p, n);
+	n = console_ring_put(&s->ring, p, n);
 	complain(s);
 	if (n > 0)
 		tell_guest(s);

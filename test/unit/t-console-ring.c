@@ -47,10 +47,10 @@ full(void **state)
 		say("x");
 	assert_int_equal(ring_take(&r, out, sizeof out), 2048);
 	assert_false(r.bad);
-	assert_int_equal(ring_put(&r, out, 2000), 1024);
-	assert_int_equal(ring_put(&r, out, 1), 0);
+	assert_int_equal(console_ring_put(&r, out, 2000), 1024);
+	assert_int_equal(console_ring_put(&r, out, 1), 0);
 	page.in_cons += 10;
-	assert_int_equal(ring_put(&r, out, 2000), 10);
+	assert_int_equal(console_ring_put(&r, out, 2000), 10);
 	assert_false(r.bad);
 }
 
@@ -76,11 +76,11 @@ hostile_indexes(void **state)
 	assert_int_equal(ring_take(&r, out, sizeof out), 1);
 	start(0, 0);
 	page.in_cons = 1;
-	assert_int_equal(ring_put(&r, "abc", 3), 0);
+	assert_int_equal(console_ring_put(&r, "abc", 3), 0);
 	assert_true(r.bad);
 	page.in_prod = 77777;
 	r.bad = false;
-	assert_int_equal(ring_put(&r, "abc", 3), 3);
+	assert_int_equal(console_ring_put(&r, "abc", 3), 3);
 	assert_int_equal(page.in_prod, 4);
 }
 

@@ -40,6 +40,17 @@ struct qdb_hdr {
 _Static_assert(sizeof(struct qdb_hdr) == 72, "spec/qubesdb 3");
 
 /*
+ * Whose keys, in Dom0: LIST of one of these and a prefix that begins with / ("//dom0/" is all of
+ * them, "//dom0/name" those that begin with "/name") lists the keys that Dom0 owns, or those for
+ * which the qube has a value of its own (a key may be in both; one that it only removed is in
+ * neither for it). Answers are R_LIST with the plain keys, ascending, and the empty path, as of any
+ * LIST. No stock client sends it. Where sides are not known (in a qube, in Dom0's own daemon) the
+ * answer is ERROR.
+ */
+#define QDB_OF_DOM0 "//dom0"
+#define QDB_OF_QUBE "//qube"
+
+/*
  * Sockets. Dom0: RUN_Q/NAME/qubesdb (root and group qubes may write) and qubesdb.ro; RUN_DIR/
  * qubesdb.NAME.sock and qubesdb.NAME.ro.sock are links to them, for libqubesdb and scripts. In a
  * qube, and Dom0's own: RUN_DIR/qubesdb.sock, qubesdb.ro.sock.

@@ -9,7 +9,8 @@
 #define TIMEOUT_MAX 86400u
 
 static set_fn set_bool, set_label, set_name, set_root, set_secs, set_service, set_tags, set_type,
-    set_user, set_uuid, set_count, set_mode, set_kernel, set_opts, set_mac, set_ip;
+    set_user, set_uuid, set_count, set_mode, set_kernel, set_opts, set_mac, set_ip, set_zone,
+    set_layout;
 
 static const struct key keys[] = {
 #define NAMED(name, f, set, flags)                                                                 \
@@ -25,7 +26,7 @@ static const struct key keys[] = {
     KEY(uuid, set_uuid, 0),
     KEY(relayvm, set_name, 0),
     KEY(transport_rpc, set_service, 0),
-    KEY(guivm, set_name, 0),
+    KEY(guivm, set_name, GLOBAL),
     KEY(default_user, set_user, GLOBAL | INHERIT),
     KEY(root, set_root, GLOBAL | INHERIT),
     KEY(template_for_dispvms, set_bool, 0),
@@ -44,12 +45,17 @@ static const struct key keys[] = {
     KEY(private, set_root, 0),
     NAMED("volatile", volatile_, set_root, 0),
     KEY(prepare, set_count, 0),
+    KEY(provides_network, set_bool, 0),
+    KEY(debug, set_bool, 0),
+    KEY(audiovm, set_name, GLOBAL),
+    KEY(timezone, set_zone, GLOBAL | INHERIT),
+    KEY(keyboard_layout, set_layout, GLOBAL),
 #undef KEY
 #undef NAMED
 };
 #define NKEYS (sizeof(keys) / sizeof(keys[0]))
 
-_Static_assert(NKEYS <= 32, "a bit for each key");
+_Static_assert(NKEYS <= 64, "a bit for each key");
 
 static void *
 field(struct vmconf *c, const struct key *k)
@@ -132,14 +138,21 @@ set_uuid(struct vmconf *c, const struct key *k, const char *val)
 	return store(c, k, low);
 }
 
+bool
+vmconf_true(const char *val)
+{
+	static const char *const yes[] = {"true", "True", "1", "yes", NULL};
+
+	return one_of(yes, val);
+}
+
 static const char *
 set_bool(struct vmconf *c, const struct key *k, const char *val)
 {
-	static const char *const yes[] = {"true", "True", "1", "yes", NULL};
 	static const char *const no[] = {"false", "False", "0", "no", NULL};
 	bool *out = field(c, k);
 
-	*out = one_of(yes, val);
+	*out = vmconf_true(val);
 	return *out || one_of(no, val) ? NULL : "not true or false";
 }
 
@@ -242,6 +255,30 @@ set_ip(struct vmconf *c, const struct key *k, const char *val)
 	return store(c, k, val);
 }
 
+/* A file below zoneinfo. Empty: Dom0's own. */
+static const char *
+set_zone(struct vmconf *c, const struct key *k, const char *val)
+{
+	for (const char *p = val; *p != '\0'; p++)
+		if (*p != '/' && *p != '+' && (*p == '.' || !service_byte((unsigned char)*p)))
+			return "not a time zone like Europe/Warsaw";
+	return *val != '/' ? store(c, k, val) : "not a time zone like Europe/Warsaw";
+}
+
+/* Layout, variant, options. */
+static const char *
+set_layout(struct vmconf *c, const struct key *k, const char *val)
+{
+	unsigned plus = 0;
+
+	for (const char *p = val; *p != '\0'; p++) {
+		plus += *p == '+';
+		if (strchr("+:,()", *p) == NULL && !service_byte((unsigned char)*p))
+			return "not a keyboard layout like us++";
+	}
+	return plus == 2 && *val != '+' ? store(c, k, val) : "not a keyboard layout like us++";
+}
+
 static const char *
 add_tag(struct vmconf *c, const char *tag, size_t n)
 {
@@ -324,10 +361,10 @@ key_find(const char *word)
 	return NULL;
 }
 
-uint32_t
+uint64_t
 key_bit(const struct key *k)
 {
-	return 1u << (k - keys);
+	return (uint64_t)1 << (k - keys);
 }
 
 void

@@ -7,6 +7,8 @@
 
 #define DOM0_UUID "00000000-0000-0000-0000-000000000000"
 
+#define FEATURE "feature." /* what their keys begin with */
+
 struct key;
 /* Checks a value and stores it. NULL, or what is wrong with it. */
 typedef const char *set_fn(struct vmconf *c, const struct key *k, const char *val);
@@ -22,7 +24,12 @@ struct key {
 
 const struct key *key_find(const char *word);	 /* NULL: there is none */
 const struct key *key_nearest(const char *word); /* one that looks much like it, or NULL */
-uint32_t key_bit(const struct key *k);		 /* a bit of its own */
+uint64_t key_bit(const struct key *k);		 /* a bit of its own */
 void keys_inherit(struct vmconf *c, const struct vmconf *from);
+
+/* conf/vmconf-features.c; name: without FEATURE. all: as in struct vmconf. */
+const char *feature_find(const char *all, const char *name); /* its value, or NULL */
+/* Checks and stores it, in place of an earlier one. NULL, or what is wrong. */
+const char *feature_set(char all[VM_FEATURES], const char *name, const char *val);
 
 #endif

@@ -61,9 +61,29 @@ trim(char *s)
 	return s;
 }
 
-/* One line over *c. seen: a bit for each key this file has set. */
+/* What this file has set. */
+struct seen {
+	uint64_t keys;
+	char features[VM_FEATURES];
+};
+
 static bool
-parse_line(struct vmconf *c, char *line, int need, uint32_t *seen, struct vmconf_error *e)
+parse_feature(
+    struct vmconf *c, const char *name, const char *val, struct seen *seen, struct vmconf_error *e)
+{
+	const char *why;
+
+	if (feature_find(seen->features, name) != NULL)
+		return wrong(e, "this key was given before");
+	why = feature_set(c->features, name, val);
+	if (why == NULL)
+		why = feature_set(seen->features, name, val);
+	return why == NULL || wrong(e, FEATURE "%.40s: %s", name, why);
+}
+
+/* One line over *c. */
+static bool
+parse_line(struct vmconf *c, char *line, int need, struct seen *seen, struct vmconf_error *e)
 {
 	char *key = trim(line), *eq = strchr(key, '=');
 	const char *why;
@@ -75,14 +95,16 @@ parse_line(struct vmconf *c, char *line, int need, uint32_t *seen, struct vmconf
 		return wrong(e, "expected: key = value");
 	*eq = '\0';
 	key = trim(key);
+	if (strncmp(key, FEATURE, strlen(FEATURE)) == 0)
+		return parse_feature(c, key + strlen(FEATURE), trim(eq + 1), seen, e);
 	k = key_find(key);
 	if (k == NULL)
 		return unknown_key(key, e);
 	if ((k->flags & need) != need)
 		return wrong(e, "this key may not stand in the defaults");
-	if (*seen & key_bit(k))
+	if (seen->keys & key_bit(k))
 		return wrong(e, "this key was given before");
-	*seen |= key_bit(k);
+	seen->keys |= key_bit(k);
 	why = k->set(c, k, trim(eq + 1));
 	return why == NULL || wrong(e, "%s: %s", key, why);
 }
@@ -134,7 +156,7 @@ parse(struct vmconf *c, const char *file, const char *untrusted, size_t n, int n
 {
 	char line[4096];
 	const char *nl;
-	uint32_t seen = 0; /* bits: at most 32 keys */
+	struct seen seen = {0};
 	size_t len;
 
 	at(e, file, 0);
@@ -189,6 +211,7 @@ builtin(struct vmconf *c, const char *name)
 	*c = (struct vmconf){
 	    .qrexec_timeout = 60, .shutdown_timeout = 60, .memory = 400, .vcpus = 2};
 	snprintf(c->virt_mode, sizeof(c->virt_mode), "pvh");
+	snprintf(c->keyboard_layout, sizeof(c->keyboard_layout), "us++");
 	snprintf(c->mac, sizeof(c->mac), "00:16:3e:5e:6c:00");
 	snprintf(c->name, sizeof(c->name), "%s", name);
 	snprintf(c->type, sizeof(c->type), "%s", dom0 ? "AdminVM" : "AppVM");
@@ -275,4 +298,21 @@ vmconf_load(int dirfd, const char *name, struct vmconf *c, struct vmconf_error *
 		return wrong(e, "not a qube's name");
 	}
 	return load(dirfd, name, c, 1, e);
+}
+
+void
+vmconf_address(const struct vmconf *c, uint32_t qid, char out[16])
+{
+	if (c->ip[0] != '\0')
+		snprintf(out, 16, "%s", c->ip);
+	else if (qid < 255)
+		snprintf(out, 16, "10.137.0.%u", qid);
+	else
+		snprintf(out, 16, "10.137.%u.%u", qid / 254 & 0xff, qid % 254 + 1);
+}
+
+void
+vmconf_address6(uint32_t qid, char out[VM_IP6_LEN + 1])
+{
+	snprintf(out, VM_IP6_LEN + 1, "fd09:24ef:4179::a89:%x", qid & 0xffff);
 }

@@ -21,6 +21,11 @@
 #define VM_VCPUS_MAX 64
 #define VM_PREPARE_MAX 16
 #define VM_KERNELS "/var/lib/qubes/vm-kernels"
+#define VM_ZONE_LEN 63
+#define VM_IP6_LEN 39
+#define VM_LAYOUT_LEN 63
+#define VM_FEATURES 1024 /* bytes of all of them, their names and a byte each */
+#define VM_FEATURE_LEN 63
 
 struct vmconf {
 	char name[NAME_LEN_MAX + 1];
@@ -47,10 +52,14 @@ struct vmconf {
 	char netvm[NAME_LEN_MAX + 1];
 	char mac[18], ip[16]; /* ip empty: from the qid */
 	uint32_t prepare;     /* how many are built ahead */
-	bool template_for_dispvms, autostart, internal;
+	bool template_for_dispvms, autostart, internal, provides_network, debug;
+	char audiovm[NAME_LEN_MAX + 1];
+	char timezone[VM_ZONE_LEN + 1];		   /* empty: Dom0's */
+	char keyboard_layout[VM_LAYOUT_LEN + 1];   /* us++ */
 	uint32_t qrexec_timeout, shutdown_timeout; /* seconds, 60 */
 	size_t ntags;
 	char tags[VM_TAGS][VM_TAG_LEN + 1];
+	char features[VM_FEATURES]; /* "NAME=VALUE", NUL, ..., NUL */
 };
 
 struct vmconf_error {
@@ -64,5 +73,14 @@ bool vmconf_parse(
     struct vmconf *c, const char *file, const char *untrusted, size_t n, struct vmconf_error *e);
 /* The whole of NAME from the directory dirfd, inheritance included. */
 bool vmconf_load(int dirfd, const char *name, struct vmconf *c, struct vmconf_error *e);
+
+/* What feature.NAME says; NULL: nothing. */
+const char *vmconf_feature(const struct vmconf *c, const char *name);
+/* The one after at ("NAME=VALUE"), or the first for NULL; NULL: there is none. */
+const char *vmconf_feature_next(const struct vmconf *c, const char *at);
+bool vmconf_true(const char *val); /* one of the words for it */
+/* Its addresses (spec/vm 5). */
+void vmconf_address(const struct vmconf *c, uint32_t qid, char out[16]);
+void vmconf_address6(uint32_t qid, char out[VM_IP6_LEN + 1]);
 
 #endif

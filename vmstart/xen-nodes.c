@@ -145,21 +145,6 @@ make_disk(const struct domain *d, const struct xen *x, uint32_t tx, uint32_t i)
 	return front.ok && back.ok;
 }
 
-static void
-address(const struct domain *d, char out[16])
-{
-	const struct vmconf *c = d->conf;
-	const uint32_t q = d->state->qid;
-
-	/* spec/vm 5 */
-	if (c->ip[0])
-		snprintf(out, 16, "%s", c->ip);
-	else if (q < 255)
-		snprintf(out, 16, "10.137.0.%u", q);
-	else
-		snprintf(out, 16, "10.137.%u.%u", q / 254 & 0xff, q % 254 + 1);
-}
-
 static bool
 make_vif(const struct domain *d, const struct xen *x, uint32_t tx)
 {
@@ -168,7 +153,7 @@ make_vif(const struct domain *d, const struct xen *x, uint32_t tx)
 	struct tree back = tree_at(x, tx, "/local/domain/%u/backend/vif/%u/0", peer, id);
 	char ip[16];
 
-	address(d, ip);
+	vmconf_address(d->conf, d->state->qid, ip);
 	put_owned(&front, "", id, peer);
 	put(&front, "backend", "%s", back.top);
 	put(&front, "backend-id", "%u", peer);

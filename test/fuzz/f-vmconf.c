@@ -20,5 +20,8 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	if (c.ntags > VM_TAGS || (c.template[0] != '\0' && !name_ok(c.template)) ||
 	    (c.uuid[0] != '\0' && !uuid_ok(c.uuid)) || strcmp(c.name, "work") != 0)
 		abort();
+	for (const char *f = NULL; (f = vmconf_feature_next(&c, f)) != NULL;)
+		if (f >= c.features + sizeof(c.features) - 1 || strchr(f, '=') == NULL)
+			abort();
 	return 0;
 }

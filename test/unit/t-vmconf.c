@@ -123,6 +123,48 @@ domain_keys(void **state)
 }
 
 static void
+features(void **state)
+{
+	char text[2048] = "", line[64];
+	const char *p = NULL;
+	int n = 0;
+
+	file("defaults", "feature.a = 1\nfeature.b=2\nguivm = dom0\ntimezone = Europe/Warsaw\n"
+			 "keyboard_layout = de+nodeadkeys+\naudiovm = dom0\n");
+	file("tpl", "type=TemplateVM\nfeature.t=1\ntimezone=UTC\n");
+	file("work", "template=tpl\nfeature.b = two words\nfeature.a-b_c.D=\nprovides_network=1\n"
+		     "debug=yes\n");
+	assert_true(load("work"));
+	assert_string_equal(vmconf_feature(&c, "a"), "1");
+	assert_string_equal(vmconf_feature(&c, "b"), "two words");
+	assert_string_equal(vmconf_feature(&c, "a-b_c.D"), "");
+	assert_null(vmconf_feature(&c, "t")); /* not from the template */
+	assert_null(vmconf_feature(&c, "a-b"));
+	while ((p = vmconf_feature_next(&c, p)) != NULL)
+		n += strchr(p, '=') != NULL;
+	assert_int_equal(n, 3);
+	assert_string_equal(c.guivm, "dom0");
+	assert_string_equal(c.audiovm, "dom0");
+	assert_string_equal(c.timezone, "UTC");
+	assert_string_equal(c.keyboard_layout, "de+nodeadkeys+");
+	assert_true(c.provides_network && c.debug);
+	file("defaults", "");
+	/* room for all of them: 31 of 33 bytes each, and one byte at the end */
+	for (int i = 10; i < 41; i++) {
+		snprintf(line, sizeof(line), "feature.%d=%029d\n", i, 0);
+		strcat(text, line);
+	}
+	file("work", text);
+	assert_true(load("work"));
+	assert_string_equal(vmconf_feature(&c, "40"), "00000000000000000000000000000");
+	strcat(text, "feature.x = 1\n");
+	file("work", text);
+	assert_false(load("work"));
+	assert_string_equal(e.text, "feature.x: all features together are longer than 1024");
+	assert_int_equal(e.line, 32);
+}
+
+static void
 inheritance(void **state)
 {
 	file("defaults", "default_dispvm=dvm\ndefault_user=def\nqrexec_timeout=9\n");
@@ -254,6 +296,20 @@ bad_lines_say_file_and_line(void **state)
 	    {"root=etc", "root: not an absolute path"},
 	    {"transport_rpc=a+b", "transport_rpc: not a service's name"},
 	    {"relayvm=a\nrelayvm=a", NULL},
+	    {"feature.a=1\nfeature.a=1", NULL},
+	    {"feature.=1", "feature.: its name is empty, or longer than 63"},
+	    {"feature.a b=1", "feature.a b: its name may hold A-Z a-z 0-9 _ . - only"},
+	    {"feature.service.-x=1", "feature.service.-x: no name that a qube could take"},
+	    {"feature.service.=1", "feature.service.: no name that a qube could take"},
+	    {"feature.service.x=on", "feature.service.x: not true or false"},
+	    {"feature.vm-config.1=x", "feature.vm-config.1: no name that a qube could take"},
+	    {"timezone=/etc/passwd", "timezone: not a time zone like Europe/Warsaw"},
+	    {"timezone=../x", "timezone: not a time zone like Europe/Warsaw"},
+	    {"keyboard_layout=us", "keyboard_layout: not a keyboard layout like us++"},
+	    {"keyboard_layout=++", "keyboard_layout: not a keyboard layout like us++"},
+	    {"keyboard_layout=us+a b+", "keyboard_layout: not a keyboard layout like us++"},
+	    {"provides_network=on", "provides_network: not true or false"},
+	    {"audiovm=-x", "audiovm: not a qube's name"},
 	    {"label=red\r", "not text: a NUL or control byte, or no UTF-8"},
 	    {"# \xc0\xaf", "not text: a NUL or control byte, or no UTF-8"},
 	    {"# \xed\xa0\x80", "not text: a NUL or control byte, or no UTF-8"},
@@ -328,6 +384,7 @@ main(void)
 	    cmocka_unit_test(built_in_values),
 	    cmocka_unit_test(every_key),
 	    cmocka_unit_test(domain_keys),
+	    cmocka_unit_test(features),
 	    cmocka_unit_test(inheritance),
 	    cmocka_unit_test(disposable_default_is_its_template_QSB_047),
 	    cmocka_unit_test(templates_that_fail),

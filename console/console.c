@@ -57,11 +57,12 @@ allowed(struct console *c, uint64_t now)
 		    c->tokens + more > CONSOLE_BURST ? CONSOLE_BURST : c->tokens + (uint32_t)more;
 		c->filled_ms = now;
 	}
-	if (c->tokens == 0) {
+	/* Once some were dropped, a second's worth at a time: one notice for many lines. */
+	if (c->tokens < (c->dropped > 0 ? CONSOLE_RATE : 1)) {
 		c->dropped++;
 		return false;
 	}
-	c->tokens--;
+	c->tokens -= c->dropped > 0 ? 2 : 1; /* the notice is a line, too */
 	return true;
 }
 

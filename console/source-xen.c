@@ -16,8 +16,8 @@ typedef uint16_t domid_t; /* which the next header lacks */
 #include "source.h"
 
 #define SLICE_MS 100
-#define SLICE_BYTES 65536 /* 640 KiB a second */
-#define SLICE_EVENTS 50
+#define SLICE_BYTES 32768 /* 320 KiB a second */
+#define SLICE_EVENTS 20
 #define PAGE 4096
 
 struct source {

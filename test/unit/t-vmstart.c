@@ -184,6 +184,9 @@ console_flood(void **state)
 	for (int i = 0; i < 100000; i++)
 		console_take(&c, "x\n", 2, 1000, keep);
 	assert_int_equal(lines, CONSOLE_BURST);
+	for (unsigned ms = 1020; ms < 2000; ms += 20)
+		console_take(&c, "x\n", 2, ms, keep);
+	assert_int_equal(lines, CONSOLE_BURST); /* no notice for each of them */
 	console_take(&c, "y\n", 2, 2000, keep);
 	assert_int_equal(lines, CONSOLE_BURST + 2); /* how many were dropped, and the line */
 	assert_string_equal(got, "y");

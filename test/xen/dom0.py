@@ -153,12 +153,18 @@ class Store:
         return self.ask(self.READ, path) is not None
 
     def all(self, path="/"):
-        n = self.names(path)
-        return len(n) + sum(self.all(path.rstrip("/") + "/" + x) for x in n)
+        n = [path.rstrip("/") + "/" + x for x in self.names(path)]
+        return n + [x for p in n for x in self.all(p)]
 
 
 def nodes():
-    return Store().all()
+    return sorted(Store().all())
+
+
+def same_nodes(before, name):
+    now = nodes()
+    return ok(set(now) == set(before) and len(now) == len(before), name,
+              "\n".join(["+ " + x for x in sorted(set(now) - set(before))] + ["- " + x for x in set(before) - set(now)]))
 
 
 def nodes_of(domid):
@@ -184,8 +190,9 @@ def free_mib():
 
 
 def loops():
+    """But for the one that Dom0 itself stands on."""
     return {os.path.basename(os.path.dirname(f[:-len("/backing_file")])): read(f).strip()
-            for f in glob.glob("/sys/block/loop*/loop/backing_file")}
+            for f in glob.glob("/sys/block/loop*/loop/backing_file") if not read(f).startswith("/boot/")}
 
 
 def vm_log(name):

@@ -22,6 +22,7 @@
 #include "kv.h"
 #include "log.h"
 #include "paths.h"
+#include "qdb/qdb.h"
 #include "request.h"
 #include "sock.h"
 
@@ -40,9 +41,11 @@ static const struct daemon {
 	enum prog prog;
 	unsigned roles; /* 1 << CHAN_x */
 	unsigned most;
+	uint32_t port; /* of a server, the only one */
 } daemons[] = {
-    {PROG_QREXECD, 1u << CHAN_CLIENT | 1u << CHAN_WATCH, 16},
-    {PROG_GUID, 1u << CHAN_CLIENT | 1u << CHAN_WATCH | 1u << CHAN_GRANTS, 256},
+    {PROG_QREXECD, 1u << CHAN_CLIENT | 1u << CHAN_WATCH, 16, 0},
+    {PROG_GUID, 1u << CHAN_CLIENT | 1u << CHAN_WATCH | 1u << CHAN_GRANTS, 256, 0},
+    {PROG_QDB, 1u << CHAN_SERVER | 1u << CHAN_WATCH, 4, QDB_PORT},
 };
 
 struct peer {
@@ -240,7 +243,8 @@ grants(struct peer *p, uint32_t pages)
 static const char *
 whose(struct peer *p, const struct chan_request *r)
 {
-	if (p->daemon && !(p->daemon->roles & 1u << r->role))
+	if (p->daemon && (!(p->daemon->roles & 1u << r->role) ||
+			     (r->role == CHAN_SERVER && r->port != p->daemon->port)))
 		return "not for this daemon";
 	if (!p->daemon && !p->person)
 		return "not a daemon of a qube's, root or of group qubes";

@@ -11,7 +11,8 @@
  *
  * domid only from root or a person. A daemon gets its own qube whatever it asks (the uid says
  * which): a qrexecd client and watch, a guid grants, too. Servers take pages of Dom0's and are for
- * root and people. The domain must be running (RUN_STATE).
+ * root and people; a qdbd has that of its port (qdb/qdb.h), and watch. The domain must be running
+ * (RUN_STATE): also one that is built and waits for its qdbd before it runs.
  *
  * Answer: result=ok domid=N with VCHAN descriptors attached to its first byte (one descriptor, for
  * vchan_take; at once for a server; for a client when the server is there, unless the requester

@@ -104,6 +104,12 @@ text, fds = call("role=server\nport=600\ndomid=%d\n\n" % w, 1900000000 + 8 * int
 ok(text.startswith("result=refused") and not fds, "refused: the console's uid", text)
 text, fds = call("role=server\nport=600\n\n", qrexecd_w)[1:]
 ok("reason=not for this daemon" in text and not fds, "a server, for a qrexecd: refused", text)
+qdbd_v = 1900000000 + 8 * int(V["qid"]) + 7
+for words in ("role=server\nport=112", "role=server\nport=0", "role=client\nport=111", "role=grants\npages=1"):
+    text, fds = call(words + "\ndomid=%d\n\n" % w, qdbd_v)[1:]
+    ok("reason=not for this daemon" in text and not fds, "%r, for a qdbd: refused" % words, text)
+text, fds = call("role=watch\ndomid=%d\n\n" % w, qdbd_v)[1:]
+ok(text == "result=ok\ndomid=%d\n\n" % v and not fds, "a watch of its own qube, for a qdbd, whatever it asks for", text)
 text = call("role=watch\ndomid=%d\n\n" % v, qrexecd_w)[1]
 ok(text == "result=ok\ndomid=%d\n\n" % w, "a qrexecd gets its own qube, whatever it asks for", text)
 c, text, fds = call("role=server\nport=600\ndomid=%d\n\n" % w)
@@ -219,4 +225,7 @@ if not XEN:
     ok(until(lambda: not os.path.exists("%s/vault/vchan.%d.%d.706.sock" % (LOCAL, w, v))), "its servers go from other qubes")
 text = call("role=server\nport=602\ndomid=%d\n\n" % w)[1]
 ok(text.startswith("result=refused"), "a domain that has gone: refused", text)
+# Last, since it takes the place of the one that the real qdbd had.
+text, fds = call("role=server\nport=111\ndomid=%d\n\n" % w, qdbd_v)[1:]
+ok(text == "result=ok\ndomid=%d\n\n" % v and len(fds) == 1, "the server of its port, of its own qube, for a qdbd", text)
 print("1..%d" % n)

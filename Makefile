@@ -31,13 +31,13 @@ LDFLAGS += -Wl,-z,relro,-z,now,--gc-sections,--as-needed
 # Each room says in its files.mk:
 #   PROGS SRC_<prog> LIBS_<prog>   programs; HOST_PROGS: the dynamic ones (libX11)
 #   USER_PROGS                     those that go to BINDIR; all others go to LIBDIR
-#   LINKS                          NEW_PATH:PROG, names that scripts know
+#   LINKS                          NEW_PATH:PROG, names that scripts know; or NEW_PATH:/PATH
 #   INSTALL_FILES                  SOURCE:DESTINATION[:MODE]
 #   MANPAGES                       ROOM/PAGE.SECTION
 # xen says where Xen's libraries are; image packs what all others build.
 ROOMS_local = local
 ROOMS_xen = xen
-ROOMS = lib $(ROOMS_$(BACKEND)) conf rpc engine policy ask qpolicy qrexecd dom0 agent chand console vmstart startd s6 \
+ROOMS = lib $(ROOMS_$(BACKEND)) conf rpc engine policy ask qpolicy qrexecd dom0 agent chand console vmstart startd qdb s6 \
 	$(if $(filter xen,$(BACKEND)),image)
 PROGS =
 HOST_PROGS =

@@ -18,6 +18,7 @@ for l in $LINKS; do
 	new=${l%%:*} prog=${l#*:} dir=$LIBDIR
 	case " $USER_PROGS " in *" $prog "*) dir=$BINDIR ;; esac
 	mkdir -p "$D${new%/*}"
+	case $prog in /*) dir= prog=${prog#/} ;; esac
 	ln -sfn "$dir/$prog" "$D$new"
 done
 for f in $FILES; do

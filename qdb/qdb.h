@@ -9,8 +9,8 @@
 
 #include <stdint.h>
 
-#define QDB_PORT 111	  /* Dom0 is the server */
-#define QDB_PATH 64	  /* the field; a key has at most 63 bytes */
+#define QDB_PORT 111 /* Dom0 is the server */
+#define QDB_PATH 64  /* the field; a key has at most 63 bytes */
 #define QDB_VALUE_MAX 3071
 #define QDB_MESSAGE_MAX (sizeof(struct qdb_hdr) + QDB_VALUE_MAX)
 

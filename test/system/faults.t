@@ -174,7 +174,7 @@ class Caller:
     """Makes calls from within a qube on Xen, by one long call to it: so they need nothing of Dom0's but what they ask."""
 
     SCRIPT = """cd /tmp; while read -r id target service; do (
-        head -c 3000 /dev/urandom >in.$id; qrexec-client-vm $target $service <in.$id >out.$id 2>err.$id; rc=$?
+        head -c 3000 /dev/urandom >in.$id; qrexec-client-vm $target $service <in.$id >out.$id 2>err.$id; rc=$?;
         cmp -s in.$id out.$id && same=1 || same=0; echo $id $rc $same $(head -c 200 err.$id); rm -f *.$id
     ) & done"""
     made, lock = {}, threading.Lock()

@@ -23,6 +23,7 @@ enum prog {
 	PROG_CONSOLE = 4,
 	PROG_RELAY = 5, /* qrexec-dom0's relaying children (qid = source qube) */
 	PROG_GUID = 6,
+	PROG_QDB = 7,
 };
 
 /* The local backend maps a qube's uids 0..65535 to LOCAL_UID_BASE + 65536 * qid + uid. */

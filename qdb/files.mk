@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: ISC
 # QubesDB: the store of each qube's configuration, its commands, and its library for other programs.
 
+# The daemon, in Dom0 (one per qube, and its own) and in qubes.
+PROGS += qdbd
+SRC_qdbd = $(addprefix qdb/,qdbd.c setup.c link.c store.c client.c peer.c keys.c) startd/qids.c $(RPC_SRC)
+LINKS += $(PREFIX)/sbin/qubesdb-daemon:qdbd
+MANPAGES += qdb/qdbd.8
+
 # The commands, in Dom0 and in qubes: one program, known by its name.
 PROGS += qubesdb-cmd
 USER_PROGS += qubesdb-cmd

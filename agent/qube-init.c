@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * qube-init: process 1 of a minimal qube on Xen. Mounts, loads what its devices need, makes /rw of
- * the private volume, starts the agent and the console's shell, starts them again when they end,
- * reaps. Dom0's wish to shut down (control/shutdown) is answered by the kernel, which runs
+ * the private volume, starts qdbd, the agent and the console's shell, starts them again when they
+ * end, reaps. Dom0's wish to shut down (control/shutdown) is answered by the kernel, which runs
  * /sbin/poweroff or, to reboot, sends SIGINT: so what comes here are busybox's signals.
  */
 #include <errno.h>
@@ -74,10 +74,11 @@ static const char *const xen_devices[] = {
 
 static struct program {
 	const char *tty; /* NULL: what it says goes to the console */
-	char *argv[3];
+	char *argv[4];
 	pid_t pid;
 	time_t started;
 } programs[] = {
+    {NULL, {LIBDIR "/qdbd", "-f", "0", NULL}, 0, 0},
     {NULL, {LIBDIR "/qrexec-agent", NULL}, 0, 0},
     {"/dev/hvc0", {"/bin/sh", "-l", NULL}, 0, 0},
 };

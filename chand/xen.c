@@ -10,11 +10,13 @@
 
 #include "backend.h"
 #include "log.h"
+#include "qdb/qdb.h"
 #include "xen/end.h"
 #include "xen/store.h"
 
 #define ATTEMPTS 8 /* of a transaction that others disturb */
 #define TOKEN_LEN 64
+#define QDB_ORDER 12  /* spec/qubesdb 1 */
 #define REST_MS 10000 /* before a store that did not answer is tried again */
 
 const uint32_t backend_capabilities = 0; /* xenstore's socket and /dev/xen belong to root */
@@ -210,6 +212,13 @@ show(const struct domain *d, uint32_t port, uint32_t gref, uint32_t event)
 	return false;
 }
 
+/* Every qube has one for QubesDB, with short messages: 3 pages instead of 33. */
+static uint8_t
+order_of(uint32_t port)
+{
+	return port == QDB_PORT ? QDB_ORDER : END_ORDER_MAX;
+}
+
 int
 backend_listen(const struct domain *d, uint32_t port, int *came)
 {
@@ -218,7 +227,7 @@ backend_listen(const struct domain *d, uint32_t port, int *came)
 	int fd;
 
 	*came = -1;
-	if (!reachable() || !end_serve(&e, d->domid, END_ORDER_MAX, &gref, &event))
+	if (!reachable() || !end_serve(&e, d->domid, order_of(port), &gref, &event))
 		return -1;
 	if (!asked(show(d, port, gref, event))) {
 		const int err = errno;

@@ -293,7 +293,9 @@ own_services(const struct domain *d)
 static const char *
 own_programs(const struct domain *d)
 {
-	static const char *const names[] = {"qrexec-client-vm"};
+	static const char *const names[] = {"qrexec-client-vm", "qubesdb-read", "qubesdb-write",
+	    "qubesdb-rm", "qubesdb-list", "qubesdb-multiread", "qubesdb-watch", "qubesdb-read-bool",
+	    "qubesdb-cmd"};
 	static char to[512];
 	char from[256];
 	const char *e;

@@ -272,8 +272,9 @@ builder(const struct domain *d, int out)
 
 		m.pid = (pid_t)pid;
 		snprintf(map, sizeof map, "0 %u %u\n", guest_uid(d, 0), LOCAL_UID_RANGE);
-		if (pid < 0 || !act_as(0) || !write_map(m.pid, "uid_map", map) ||
-		    !write_map(m.pid, "gid_map", map) || write(gate[1], "", 1) != 1) {
+		if (pid < 0 || !act_as(0) || kill(m.pid, SIGSTOP) < 0 ||
+		    !write_map(m.pid, "uid_map", map) || !write_map(m.pid, "gid_map", map) ||
+		    write(gate[1], "", 1) != 1) {
 			m.err = errno;
 			snprintf(m.what, sizeof m.what, "namespaces");
 		}
@@ -338,12 +339,11 @@ domain_adopt(struct domain *d)
 	return false;
 }
 
-/* It has run since it was built. */
+/* It was stopped before its first step (builder). */
 const char *
 domain_start(struct domain *d)
 {
-	(void)d;
-	return NULL;
+	return syscall(SYS_pidfd_send_signal, d->end_fd, SIGCONT, NULL, 0) < 0 ? "process 1" : NULL;
 }
 
 uint64_t

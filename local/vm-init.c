@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * vm-init: process 1 of a local backend's qube. Starts the agent, starts it again when it ends,
- * reaps, and ends the qube: SIGTERM powers off (exit 0), SIGINT reboots (exit 10).
+ * vm-init: process 1 of a local backend's qube. Starts qdbd and the agent, starts them again when
+ * they end, reaps, and ends the qube: SIGTERM powers off (exit 0), SIGINT reboots (exit 10).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,8 +14,18 @@
 #include <unistd.h>
 
 #define END_FD 3 /* local.h GUEST_END_FD */
-#define AGENT_SPACING_S 1
+#define SPACING_S 1
 #define PATIENCE_S 5 /* between asking all to end and ending them */
+
+static struct program {
+	char *argv[4];
+	pid_t pid;
+	time_t started;
+} programs[] = {
+    {{LIBDIR "/qdbd", "-f", "0", NULL}, 0, 0},
+    {{LIBDIR "/qrexec-agent", NULL}, 0, 0},
+};
+#define PROGRAMS (sizeof programs / sizeof *programs)
 
 static void
 say(const char *text)
@@ -36,34 +46,52 @@ now_s(void)
 	return ts.tv_sec;
 }
 
-static pid_t
-start_agent(void)
+static void
+start(struct program *p)
 {
-	char *const argv[] = {"qrexec-agent", NULL};
 	sigset_t none;
 	const pid_t pid = fork();
 
+	p->started = now_s();
+	p->pid = pid > 0 ? pid : 0;
 	if (pid != 0)
-		return pid;
+		return;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setsid();
-	execv(LIBDIR "/qrexec-agent", argv);
-	say("no " LIBDIR "/qrexec-agent");
+	execv(p->argv[0], p->argv);
+	say(p->argv[0]);
 	_exit(111);
 }
 
-/* Reaps all that have ended. True if agent was one of them; *any is false when no child is left. */
-static bool
-reap(pid_t agent, bool *any)
+/* Starts what does not run; seconds until something may be started, 0: nothing to wait for. */
+static time_t
+start_all(void)
 {
-	bool ended = false;
+	time_t wait = 0;
+
+	for (size_t i = 0; i < PROGRAMS; i++) {
+		if (programs[i].pid > 0)
+			continue;
+		if (programs[i].started == 0 || now_s() - programs[i].started >= SPACING_S)
+			start(&programs[i]);
+		if (programs[i].pid == 0)
+			wait = SPACING_S;
+	}
+	return wait;
+}
+
+/* Reaps all that have ended. False: no child is left. */
+static bool
+reap(void)
+{
 	pid_t pid;
 
 	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
-		ended = ended || pid == agent;
-	*any = pid == 0;
-	return ended;
+		for (size_t i = 0; i < PROGRAMS; i++)
+			if (programs[i].pid == pid)
+				programs[i].pid = 0;
+	return pid == 0;
 }
 
 /* One of the signals, or -1 after seconds (0: no limit). */
@@ -84,12 +112,11 @@ end(const sigset_t *set, bool reboot)
 {
 	const time_t until = now_s() + PATIENCE_S;
 	const char *word = reboot ? "10" : "0";
-	bool any = true;
 
 	say(reboot ? "reboot" : "power off");
 	kill(-1, SIGTERM);
 	kill(-1, SIGCONT);
-	for (reap(0, &any); any && now_s() < until; reap(0, &any))
+	while (reap() && now_s() < until)
 		(void)next_signal(set, until - now_s() + 1);
 	kill(-1, SIGKILL);
 	if (write(END_FD, word, strlen(word)) < 0)
@@ -101,9 +128,6 @@ int
 main(int argc, char **argv)
 {
 	sigset_t set;
-	time_t started = 0;
-	pid_t agent = 0;
-	bool any;
 
 	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
 		puts("usage: vm-init, as process 1 of a qube: see vmstart(8)");
@@ -123,19 +147,10 @@ main(int argc, char **argv)
 	setsid();
 	fcntl(END_FD, F_SETFD, FD_CLOEXEC);
 	for (;;) {
-		const time_t since = now_s() - started;
-		int sig;
+		const int sig = next_signal(&set, start_all());
 
-		if (agent == 0 && (started == 0 || since >= AGENT_SPACING_S)) {
-			started = now_s();
-			agent = start_agent();
-			if (agent < 0)
-				agent = 0;
-		}
-		sig = next_signal(&set, agent == 0 ? AGENT_SPACING_S : 0);
 		if (sig == SIGTERM || sig == SIGINT)
 			end(&set, sig == SIGINT);
-		if (reap(agent, &any))
-			agent = 0;
+		reap();
 	}
 }

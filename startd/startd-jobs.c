@@ -24,131 +24,21 @@
 #include "vmconf.h"
 #include "vmstart/domain.h"
 
-#define VM_SERVICE S6_SCAN "/vm"
-#define DAEMON_SERVICE S6_SCAN "/qrexecd"
+#define STORE_MS                                                                                   \
+	2000 /* the first time; one that ended before anybody looked is started again, and */
+#define STORE_AGAIN_MS 30000
 #define EXTRA_MS 30000 /* what a start may take beside waiting for the agent */
 #define AUTOSTARTED RUN_DIR "/vm/.autostarted"
 
-#define KILLED 128 /* as a step's status: its program ended by a signal */
-#define AGAIN_MS 200
+#define KILLED 128    /* as a step's status: its program ended by a signal */
 #define MADE_TRIES 50 /* at boot the instance makers may come up after us */
 
 static void run_some(struct startd *s);
-static void step(struct job *j, int status);
-
-/* Programs. */
-
-static void
-on_again(struct loop *l, int fd, short revents, void *arg)
-{
-	(void)l;
-	(void)fd;
-	(void)revents;
-	step(arg, 111);
-}
-
-static void
-spawn(struct job *j, const char *const *argv)
-{
-	const pid_t pid = fork();
-	sigset_t none;
-
-	if (pid == 0) {
-		sigemptyset(&none);
-		sigprocmask(SIG_SETMASK, &none, NULL);
-		signal(SIGPIPE, SIG_DFL);
-		execvp(argv[0], (char *const *)(uintptr_t)argv);
-		die("%s", argv[0]);
-	}
-	if (pid < 0)
-		logit("%s: fork: %s", j->name, strerror(errno));
-	j->child = pid > 0 ? pid : 0;
-	if (pid < 0 && j->s)
-		loop_after(j->s->loop, AGAIN_MS, on_again, j);
-}
-
-static const char *
-service(const struct job *j)
-{
-	return j->kind == JOB_START || j->kind == JOB_STOP ? VM_SERVICE : DAEMON_SERVICE;
-}
-
-static bool
-instance_there(const struct job *j)
-{
-	char path[128];
-
-	snprintf(path, sizeof path, "%s/instances/%s", service(j), j->name);
-	return access(path, F_OK) == 0;
-}
-
-static void
-spawn_create(struct job *j)
-{
-	const char *const argv[] = {
-	    "s6-instance-create", "-d", "-t", "30000", "--", service(j), j->name, NULL};
-	spawn(j, argv);
-}
-
-static void
-spawn_delete(struct job *j)
-{
-	const char *const argv[] = {"s6-instance-delete", "--", service(j), j->name, NULL};
-	spawn(j, argv);
-}
-
-static void
-spawn_log(struct job *j)
-{
-	char dir[160];
-	const char *const argv[] = {"s6-svc", "-u", "--", dir, NULL};
-
-	snprintf(dir, sizeof dir, "%s/instance/%s/log", service(j), j->name);
-	spawn(j, argv);
-}
-
-/* Up, and ready: by events of s6, with a limit of time. */
-static void
-spawn_up(struct job *j, uint32_t ms)
-{
-	char limit[16];
-	const char *const argv[] = {
-	    "s6-instance-control", "-wU", "-T", limit, "-u", "--", service(j), j->name, NULL};
-
-	snprintf(limit, sizeof limit, "%u", ms);
-	spawn(j, argv);
-}
-
-static void
-spawn_wait(struct job *j, uint32_t ms)
-{
-	char limit[16], dir[160];
-	const char *const argv[] = {"s6-svwait", "-U", "-t", limit, "--", dir, NULL};
-
-	snprintf(limit, sizeof limit, "%u", ms);
-	snprintf(dir, sizeof dir, "%s/instance/%s", service(j), j->name);
-	spawn(j, argv);
-}
-
-/* A signal to the qube's vmstart, beside whatever program the job waits for: nobody waits for this
- * one. */
-static void
-signal_vm(const char *name, const char *opt)
-{
-	char dir[160];
-	const char *const argv[] = {"s6-svc", opt, "--", dir, NULL};
-	struct job other = {.name = ""};
-
-	snprintf(dir, sizeof dir, VM_SERVICE "/instances/%s", name);
-	spawn(&other, argv);
-}
-
-/* Jobs. */
 
 static int
 lane(enum job_kind k)
 {
-	return k == JOB_PREPARE ? 2 : k == JOB_UP || k == JOB_DOWN;
+	return k == JOB_PREPARE ? 2 : k >= JOB_STORE_PLACE;
 }
 
 static struct job *
@@ -231,7 +121,7 @@ guess_reason(struct job *j)
 		    j->name);
 }
 
-enum { S_BEGIN, S_GONE, S_MADE, S_LOGS, S_UP, S_FAILED };
+enum { S_BEGIN, S_GONE, S_MADE, S_UP, S_AGAIN, S_FAILED };
 
 static void
 start_step(struct job *j, int status)
@@ -257,23 +147,24 @@ start_step(struct job *j, int status)
 		j->step = S_MADE;
 		return spawn_create(j);
 	case S_MADE:
-	case S_LOGS:
-		if (status != 0 && j->step == S_MADE && !instance_there(j) &&
-		    j->tries++ < MADE_TRIES) {
+		if (status != 0 && !instance_there(j) && j->tries++ < MADE_TRIES) {
 			j->step = S_GONE;
-			loop_after(j->s->loop, AGAIN_MS, on_again, j);
+			job_again(j);
 			return;
 		}
 		if (status != 0)
 			break;
-		if (j->step++ == S_MADE)
-			return spawn_log(j);
-		return spawn_up(j, agent_ms(j->name) + EXTRA_MS);
+		j->step = S_UP;
+		spawn_up(j, agent_ms(j->name) + EXTRA_MS);
+		return job_add(j->s, JOB_STORE_PLACE, j->name, NULL, -1, false, 0, NULL);
 	case S_UP:
+	case S_AGAIN:
 		if (status == 0)
 			return done(j, true, "running", NULL, 0);
 		break;
 	case S_FAILED:
+		if (j->code == 0) /* one that failed early has not said that it is down */
+			job_add(j->s, JOB_DOWN, j->name, NULL, -1, false, 0, NULL);
 		return done(j, false, NULL, j->reason, j->code ? j->code : 1);
 	}
 	if (!j->reason[0])
@@ -315,6 +206,52 @@ stop_step(struct job *j, int status)
 }
 
 static void
+store_place_step(struct job *j, int status)
+{
+	if (j->step++ > S_BEGIN || instance_there(j))
+		return done(j, true, "made", NULL, 0);
+	(void)status; /* op=store sees to what is missing */
+	spawn_create(j);
+}
+
+/* On the way to each start: one program, which waits, and what is waited for. */
+static void
+store_step(struct job *j, int status)
+{
+	const char *e;
+
+	switch (j->step) {
+	case S_BEGIN:
+		e = place_make(j->s, j->name);
+		if (e)
+			return done(j, false, NULL, e, 111);
+		j->step = S_MADE;
+		return instance_there(j) ? store_step(j, 0) : spawn_create(j);
+	case S_MADE:
+		if (status != 0)
+			break;
+		j->step = S_UP;
+		(void)instance_up(j);
+		return spawn_wait(j, STORE_MS);
+	case S_UP:
+		j->step = S_AGAIN;
+		return status == 0 ? store_step(j, 0) : spawn_up(j, STORE_AGAIN_MS);
+	case S_AGAIN:
+		if (status == 0)
+			return done(j, true, "filled", NULL, 0);
+		break;
+	case S_FAILED:
+		snprintf(j->reason, sizeof j->reason, "no QubesDB (%s/%s/qdbd says why)", LOG_DIR,
+		    j->name);
+		return done(j, false, NULL, j->reason, 111);
+	}
+	j->step = S_FAILED;
+	if (instance_there(j))
+		return spawn_delete(j);
+	store_step(j, 0);
+}
+
+static void
 up_step(struct job *j, int status)
 {
 	const uint32_t ms = agent_ms(j->name);
@@ -332,16 +269,12 @@ up_step(struct job *j, int status)
 		j->step = S_MADE;
 		return spawn_create(j);
 	case S_MADE:
-	case S_LOGS:
 		if (status != 0)
 			break;
-		if (j->step == S_MADE) {
-			j->step = S_LOGS;
-			return spawn_log(j);
-		}
 		j->step = S_UP;
 		return spawn_up(j, ms);
 	case S_UP:
+	case S_AGAIN:
 		if (status == 0)
 			return done(j, true, "running", NULL, 0);
 		break;
@@ -373,10 +306,13 @@ domain_ended(struct startd *s, const char *name, int code, const char *reason)
 static void
 down_step(struct job *j, int status)
 {
+	static const char *const services[] = {DAEMON_SERVICE, STORE_SERVICE};
+
 	(void)status;
-	if (j->step == S_BEGIN && instance_there(j)) {
-		j->step = S_GONE;
-		return spawn_delete(j);
+	while (j->step < (int)(sizeof services / sizeof *services)) {
+		j->service = services[j->step++];
+		if (instance_there(j))
+			return spawn_delete(j);
 	}
 	place_remove(j->name);
 	prepare_next(j->s, j->name);
@@ -396,11 +332,13 @@ prepare_step(struct job *j, int status)
 	spawn(j, argv);
 }
 
-static void
-step(struct job *j, int status)
+void
+job_step(struct job *j, int status)
 {
 	static void (*const steps[])(struct job *, int) = {[JOB_START] = start_step,
 	    [JOB_STOP] = stop_step,
+	    [JOB_STORE_PLACE] = store_place_step,
+	    [JOB_STORE] = store_step,
 	    [JOB_UP] = up_step,
 	    [JOB_DOWN] = down_step,
 	    [JOB_PREPARE] = prepare_step};
@@ -424,7 +362,7 @@ run_some(struct startd *s)
 		    (j->kind == JOB_PREPARE && starts + prepares > 0)) /* nobody waits for it */
 			continue;
 		j->running = true;
-		step(j, 0); /* may end it, and come here again: then all is done */
+		job_step(j, 0); /* may end it, and come here again: then all is done */
 		return run_some(s);
 	}
 }
@@ -452,7 +390,7 @@ hurry(struct startd *s, enum job_kind kind, const char *name, bool kill_it)
 		return;
 	if (kind == JOB_STOP && (j->kind == JOB_START || kill_it))
 		signal_vm(name, kill_it ? "-q" : "-d");
-	if (kind == JOB_DOWN && j->kind == JOB_UP && j->child > 0)
+	if (kind == JOB_DOWN && (j->kind == JOB_STORE || j->kind == JOB_UP) && j->child > 0)
 		kill(j->child, SIGTERM);
 }
 
@@ -460,6 +398,13 @@ void
 job_add(struct startd *s, enum job_kind kind, const char *name, struct client *c, int timeout_s,
     bool kill_it, int code, const char *reason)
 {
+	static const char *const services[] = {[JOB_START] = VM_SERVICE,
+	    [JOB_STOP] = VM_SERVICE,
+	    [JOB_STORE_PLACE] = STORE_SERVICE,
+	    [JOB_STORE] = STORE_SERVICE,
+	    [JOB_UP] = DAEMON_SERVICE,
+	    [JOB_DOWN] = DAEMON_SERVICE,
+	    [JOB_PREPARE] = VM_SERVICE};
 	struct job *j = same_job(s, kind, name), **at = &s->jobs;
 
 	if (c)
@@ -479,6 +424,7 @@ job_add(struct startd *s, enum job_kind kind, const char *name, struct client *c
 	}
 	*j = (struct job){.s = s,
 	    .kind = kind,
+	    .service = services[kind],
 	    .timeout_s = timeout_s,
 	    .kill = kill_it,
 	    .clients = c,
@@ -499,7 +445,7 @@ job_child_ended(struct startd *s, pid_t pid, int status)
 		if (!j->running || j->child != pid)
 			continue;
 		j->child = 0;
-		step(j, WIFEXITED(status) ? WEXITSTATUS(status) : KILLED);
+		job_step(j, WIFEXITED(status) ? WEXITSTATUS(status) : KILLED);
 		return;
 	}
 }

@@ -10,15 +10,42 @@
 
 #include "ids.h"
 #include "paths.h"
+#include "qdb/qdb.h"
 #include "startd.h"
 #include "state.h"
+
+/* The names that scripts know, and where they lead in q/NAME. */
+static const struct {
+	const char *prefix;
+	enum { BY_NAME, BY_DOMID, BY_UUID } by;
+	const char *suffix, *leaf;
+} links[] = {
+    {"qrexec.", BY_NAME, "", CLIENT_SOCK},
+    {"qrexec.", BY_DOMID, "", CLIENT_SOCK},
+    {"qrexec.uuid:", BY_UUID, "", CLIENT_SOCK},
+    {"qubesdb.", BY_NAME, ".sock", QDB_SOCK},
+    {"qubesdb.", BY_NAME, ".ro.sock", QDB_RO_SOCK},
+};
+
+static const char *
+link_to(const char *target, const char *path)
+{
+	char there[128];
+	const ssize_t n = readlink(path, there, sizeof there);
+
+	if (n == (ssize_t)strlen(target) && memcmp(there, target, (size_t)n) == 0)
+		return NULL;
+	(void)unlink(path);
+	return symlink(target, path) < 0 ? strerror(errno) : NULL;
+}
 
 /* q/NAME is there for the qube's daemons to make their sockets in. */
 const char *
 place_make(const struct startd *s, const char *name)
 {
 	struct vm_state st;
-	char dir[128], target[128], path[160];
+	char dir[128], target[128], path[160], number[12];
+	const char *e = NULL;
 	uid_t uid;
 
 	if (!state_read(s->state_dir, name, &st))
@@ -30,19 +57,17 @@ place_make(const struct startd *s, const char *name)
 	/* Others: people of group qubes, who alone get as far as RUN_DIR. */
 	if (chown(dir, uid, GID_DAEMONS) < 0 || chmod(dir, 0711) < 0)
 		return strerror(errno);
-	snprintf(target, sizeof target, "q/%s/qrexec", name);
-	for (int i = 0; i < 3; i++) {
-		if (i == 0)
-			snprintf(path, sizeof path, RUN_DIR "/qrexec.%s", name);
-		else if (i == 1)
-			snprintf(path, sizeof path, RUN_DIR "/qrexec.%u", st.domid);
-		else
-			snprintf(path, sizeof path, RUN_DIR "/qrexec.uuid:%s", st.uuid);
-		(void)unlink(path);
-		if (symlink(target, path) < 0)
-			return strerror(errno);
+	for (size_t i = 0; !e && i < sizeof links / sizeof *links; i++) {
+		snprintf(number, sizeof number, "%u", st.domid);
+		snprintf(path, sizeof path, RUN_DIR "/%s%s%s", links[i].prefix,
+		    links[i].by == BY_DOMID  ? number
+		    : links[i].by == BY_UUID ? st.uuid
+					     : name,
+		    links[i].suffix);
+		snprintf(target, sizeof target, "q/%s/%s", name, links[i].leaf);
+		e = link_to(target, path);
 	}
-	return NULL;
+	return e;
 }
 
 void
@@ -53,18 +78,16 @@ place_remove(const char *name)
 	const struct dirent *f;
 	ssize_t n;
 
-	snprintf(want, sizeof want, "q/%s/qrexec", name);
+	snprintf(want, sizeof want, "q/%s/", name);
 	while (d && (f = readdir(d)) != NULL) {
-		if (strncmp(f->d_name, "qrexec.", 7) != 0)
-			continue;
 		n = readlinkat(dirfd(d), f->d_name, got, sizeof got - 1);
 		got[n > 0 ? n : 0] = '\0';
-		if (strcmp(got, want) == 0)
+		if (strncmp(got, want, strlen(want)) == 0)
 			(void)unlinkat(dirfd(d), f->d_name, 0);
 	}
 	if (d)
 		closedir(d);
-	/* What qrexecd's uid has made there goes too: sockets, one level. */
+	/* What the daemons have made there goes too: sockets and a mark, one level. */
 	snprintf(path, sizeof path, RUN_Q "/%s", name);
 	d = opendir(path);
 	while (d && (f = readdir(d)) != NULL)

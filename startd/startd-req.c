@@ -15,6 +15,7 @@ static const struct {
     {"start", OP_START, NEED_PERSON},
     {"shutdown", OP_SHUTDOWN, NEED_PERSON},
     {"kill", OP_KILL, NEED_PERSON},
+    {"store", OP_STORE, NEED_ROOT},
     {"up", OP_UP, NEED_ROOT},
     {"down", OP_DOWN, NEED_ROOT},
 };

@@ -10,7 +10,7 @@
 #include "kv.h"
 #include "names.h"
 
-enum start_op { OP_START, OP_SHUTDOWN, OP_KILL, OP_UP, OP_DOWN };
+enum start_op { OP_START, OP_SHUTDOWN, OP_KILL, OP_STORE, OP_UP, OP_DOWN };
 
 struct start_request {
 	enum start_op op;

@@ -166,6 +166,8 @@ act(struct client *c, const struct start_request *r)
 	case OP_SHUTDOWN:
 	case OP_KILL:
 		return job_add(s, JOB_STOP, r->name, c, r->timeout_s, r->op == OP_KILL, 0, NULL);
+	case OP_STORE:
+		return job_add(s, JOB_STORE, r->name, c, -1, false, 0, NULL);
 	case OP_UP:
 		return job_add(s, JOB_UP, r->name, c, -1, false, 0, NULL);
 	case OP_DOWN:

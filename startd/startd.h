@@ -13,6 +13,7 @@
 #include "log.h"
 #include "loop.h"
 #include "names.h"
+#include "paths.h"
 #include "vmconf.h"
 
 #define CLIENTS_MAX 1024
@@ -39,7 +40,9 @@ struct client {
 enum job_kind {
 	JOB_START, /* lane 0 */
 	JOB_STOP,
-	JOB_UP, /* lane 1 */
+	JOB_STORE_PLACE, /* lane 1: while the domain is built, what its store will be started by */
+	JOB_STORE,
+	JOB_UP,
 	JOB_DOWN,
 	JOB_PREPARE, /* lane 2: `vmstart -p NAME` sees to what is built ahead being there, and fresh
 		      */
@@ -49,6 +52,7 @@ struct job {
 	struct job *next; /* of all, oldest first */
 	struct startd *s;
 	enum job_kind kind;
+	const char *service; /* the instance maker whose instance it deals with */
 	char name[NAME_LEN_MAX + 1];
 	bool running, kill;
 	int step, tries,
@@ -83,6 +87,25 @@ void job_child_ended(struct startd *s, pid_t pid, int status);
 /* After a restart: what was begun goes on, what was left is removed. */
 void jobs_recover(struct startd *s);
 void jobs_autostart(struct startd *s);
+
+/* startd-s6.c: s6's programs. The step after spawn*() gets what it exited with. */
+#define VM_SERVICE S6_SCAN "/vm"
+#define DAEMON_SERVICE S6_SCAN "/qrexecd"
+#define STORE_SERVICE S6_SCAN "/qdbd"
+void job_step(struct job *j, int status);
+void job_again(struct job *j); /* its step, a little later, with status 111 */
+void spawn(struct job *j, const char *const *argv);
+bool instance_there(const struct job *j);
+void spawn_create(struct job *j); /* with its log up; itself down, as its template says */
+void spawn_delete(struct job *j);
+/* Up, and ready: by events of s6, with a limit of time. */
+void spawn_up(struct job *j, uint32_t ms);
+void spawn_wait(struct job *j, uint32_t ms);
+bool instance_up(const struct job *j); /* without waiting; false: it has no supervisor */
+/* A signal to the qube's vmstart, beside whatever program a job waits for: nobody waits for this
+ * one. */
+void signal_vm(const char *name, const char *opt);
+
 /* startd-place.c. NULL, or what failed. */
 const char *place_make(const struct startd *s, const char *name);
 void place_remove(const char *name);

@@ -64,9 +64,9 @@ ahead_take(struct domain *d)
 	close(dir);
 	if (fresh(d)) {
 		d->state->init_born = 0;
-		e = domain_adopt(d) ? domain_start(d) : "it is gone";
-		if (!e)
+		if (domain_adopt(d))
 			return true;
+		e = "it is gone";
 	}
 	logit("what was built ahead is thrown away: %s", e);
 	return false;

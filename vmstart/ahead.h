@@ -12,8 +12,8 @@
 
 /* One at a time builds for NAME: waits for who does. Close to let go. -1: errno */
 int ahead_lock(const char *name);
-/* The one that is there and fresh runs, and is *d now. false: there is none; d->state may tell of a
- * stale one: domain_cleanup. */
+/* The one that is there and fresh is *d now; it does not run yet. false: there is none; d->state
+ * may tell of a stale one: domain_cleanup. */
 bool ahead_take(struct domain *d);
 /* vmstart -p: there is a fresh one, or none if none is wanted. An exit code. */
 int ahead_build(struct domain *d, const char *name);

@@ -49,7 +49,8 @@ void domain_warn(void);
 const char *domain_prepare(struct domain *d);
 /* Builds it; it does not run yet. NULL, or what failed (errno). */
 const char *domain_build(struct domain *d);
-/* Lets it run, now that it was built or adopted. NULL, or what failed (errno). */
+/* Lets it run, now that it was built or adopted; one that runs already goes on. NULL, or what
+ * failed (errno). */
 const char *domain_start(struct domain *d);
 /* Takes over the live domain that *d->state tells of; false: it is not alive. */
 bool domain_adopt(struct domain *d);

@@ -8,9 +8,12 @@
  *   op=start ticket=HEX32         a qrexecd: redeemed at policyd with use=start; NAME from there
  *   op=shutdown name=NAME [timeout=S] [force=yes]   person: asks the guest; kills after the timeout
  *   op=kill name=NAME             person
- *   op=up name=NAME               root (vmstart): the domain is built, bring up its daemons
- * (qrexecd); answers when the agent has answered, or its timeout passed op=down name=NAME root
- * (vmstart): the domain is gone, take them down, remove q/NAME
+ *   op=store name=NAME            root (vmstart): the domain is built and does not run yet; brings
+ *                                 up its QubesDB (qdbd), answers when that is filled and serves
+ *   op=up name=NAME               root (vmstart): it runs; brings up its other daemons (qrexecd),
+ *                                 answers when the agent has answered, or its timeout passed
+ *   op=down name=NAME [code=N] [reason=...]   root (vmstart): the domain is gone; takes all of them
+ *                                 down, removes q/NAME
  *
  * Answer: result=ok [state=...], or result=refused reason=... code=N (N: an exit code for the
  * command). op=start of a running qube: result=ok state=running. Two starts of one qube share one

@@ -30,7 +30,8 @@
 
 #define USAGE "usage: vmstart [-n FD | -p | -x] NAME"
 #define ASK_AGAIN_MS 250 /* startd is not there: it is being restarted */
-#define GRACE_S 10	 /* what startd may take longer than the agent's time limit */
+#define STORE_MS 60000
+#define GRACE_S 10 /* what startd may take longer than the agent's time limit */
 #define CONSOLE_AGAIN_MS 1000
 #define CONSOLE_END_MS 2000
 #define DOWN_MS 8000
@@ -45,11 +46,16 @@ struct keeper {
 	int console, life;	      /* a pidfd, and the pipe whose end tells it to go */
 	struct buf answer;
 	uint32_t kill_timer, agent_timer, state_timer;
+	const char *op;	     /* what is being asked: "store", then "up" */
+	const char *no_good; /* why it is not let run */
+	char why[256];
+	uint64_t asked_ms;
+	bool started; /* it has been let run */
 	bool asked_down, no_agent;
 	bool unwritten, mute; /* the state is not; there is no console; and the log says so */
 };
 
-static void ask_up(struct loop *l, int fd, short revents, void *arg);
+static void ask(struct loop *l, int fd, short revents, void *arg);
 
 static _Noreturn void
 fail(const struct keeper *k, const char *what)
@@ -177,7 +183,10 @@ end_console(struct keeper *k)
 	k->console = k->life = -1;
 }
 
-/* startd brings up the qube's daemons and tells when the agent has answered. */
+/*
+ * startd brings up the store, which is filled before the domain runs (spec/vm 2); then the qube's
+ * other daemons, and tells when the agent has answered.
+ */
 
 static void
 give_up(struct keeper *k, const char *why)
@@ -187,13 +196,61 @@ give_up(struct keeper *k, const char *why)
 	destroy(k);
 }
 
+/* Nothing of it has run. */
+static void
+not_let_run(struct keeper *k, const char *why)
+{
+	snprintf(k->why, sizeof k->why, "%s", why);
+	logit("cannot start: %s", k->why);
+	k->no_good = k->why;
+	destroy(k);
+}
+
 static void
 on_agent_timeout(struct loop *l, int fd, short revents, void *arg)
 {
+	struct keeper *k = arg;
+
 	(void)l;
 	(void)fd;
 	(void)revents;
-	give_up(arg, "no answer from startd in time");
+	k->agent_timer = 0;
+	if (k->started)
+		give_up(k, "no answer from startd in time");
+	else
+		not_let_run(k, "its store: no answer from startd in time");
+}
+
+static void
+let_run(struct keeper *k)
+{
+	const char *e = k->started ? NULL : domain_start(&k->dom);
+	char why[256];
+
+	if (e) {
+		snprintf(
+		    why, sizeof why, "%s%s%s", e, errno ? ": " : "", errno ? strerror(errno) : "");
+		return not_let_run(k, why);
+	}
+	k->started = true;
+	k->op = "up";
+	loop_cancel(k->loop, k->agent_timer);
+	k->agent_timer = loop_after(
+	    k->loop, (uint64_t)(k->conf.qrexec_timeout + GRACE_S) * 1000, on_agent_timeout, k);
+	ask(k->loop, -1, 0, k);
+}
+
+static void
+store_answered(struct keeper *k, bool good, const char *why)
+{
+	if (good && !k->started)
+		logit("its store was ready after %llu ms",
+		    (unsigned long long)(now_ms() - k->asked_ms));
+	else if (!good && k->started) /* it runs; what it reads it has read */
+		logit("no store: %s", why);
+	else if (!good)
+		return not_let_run(k, why);
+	let_run(k);
 }
 
 static void
@@ -216,6 +273,13 @@ hang_up(struct keeper *k)
 	buf_free(&k->answer);
 }
 
+/* It is to end, or has begun to. */
+static bool
+over(const struct keeper *k)
+{
+	return k->asked_down || k->no_agent || k->no_good;
+}
+
 static void
 on_answer(struct loop *l, int fd, short revents, void *arg)
 {
@@ -223,6 +287,7 @@ on_answer(struct loop *l, int fd, short revents, void *arg)
 	const ssize_t n = buf_read_fd(&k->answer, fd, KV_BYTES);
 	static struct kv kv;
 	const char *bad, *result, *why;
+	bool good;
 
 	(void)revents;
 	if (n > 0 || n == -2)
@@ -231,35 +296,40 @@ on_answer(struct loop *l, int fd, short revents, void *arg)
 					  : kv_parse(&kv, buf_bytes(&k->answer), k->answer.len);
 	hang_up(k);
 	if (bad) { /* startd was ended in the middle: the next one starts over */
-		loop_after(l, ASK_AGAIN_MS, ask_up, k);
+		loop_after(l, ASK_AGAIN_MS, ask, k);
 		return;
 	}
 	result = kv_get(&kv, "result");
 	why = kv_get(&kv, "reason");
-	if (k->asked_down)
+	good = result && strcmp(result, "ok") == 0;
+	if (!why)
+		why = "startd refused";
+	if (over(k))
 		return;
-	if (result && strcmp(result, "ok") == 0)
+	if (strcmp(k->op, "store") == 0)
+		store_answered(k, good, why);
+	else if (good)
 		now_running(k);
 	else
-		give_up(k, why ? why : "startd refused");
+		give_up(k, why);
 }
 
 static void
-ask_up(struct loop *l, int fd, short revents, void *arg)
+ask(struct loop *l, int fd, short revents, void *arg)
 {
 	struct keeper *k = arg;
 	struct buf req = {.max = START_REQUEST_MAX};
 
 	(void)fd;
 	(void)revents;
-	if (k->asked_down || k->no_agent)
+	if (over(k))
 		return;
 	k->answer = (struct buf){.max = KV_BYTES};
 	k->ask = sock_connect(START_SOCK);
-	if (k->ask < 0 || !buf_printf(&req, "op=up\nname=%s\n\n", k->state.name) ||
+	if (k->ask < 0 || !buf_printf(&req, "op=%s\nname=%s\n\n", k->op, k->state.name) ||
 	    buf_write_fd(&req, k->ask) < 0 || !loop_add(l, k->ask, POLLIN, on_answer, k)) {
 		hang_up(k);
-		loop_after(l, ASK_AGAIN_MS, ask_up, k);
+		loop_after(l, ASK_AGAIN_MS, ask, k);
 	}
 	buf_free(&req);
 }
@@ -278,7 +348,9 @@ on_gone(struct loop *l, int fd, short revents, void *arg)
 	loop_del(l, fd);
 	set_state(k, "Dying");
 	code = domain_end(&k->dom);
-	if (k->no_agent)
+	if (k->no_good)
+		code = END_FAILURE;
+	else if (k->no_agent)
 		code = END_NO_AGENT;
 	else if (k->asked_down)
 		code = END_POWEROFF;
@@ -303,7 +375,7 @@ on_signal(struct loop *l, int sig, short revents, void *arg)
 	struct keeper *k = arg;
 
 	(void)revents;
-	if (sig == SIGQUIT) {
+	if (sig == SIGQUIT || !k->started) { /* who does not run cannot be asked */
 		k->asked_down = true;
 		destroy(k);
 	} else if (!k->asked_down) {
@@ -398,15 +470,15 @@ build(struct keeper *k)
 	e = domain_prepare(&k->dom);
 	if (!e)
 		e = domain_build(&k->dom);
-	if (!e)
-		e = domain_start(&k->dom);
 	if (e)
 		give_back(k, e);
 	announce(k);
 }
 
-/* True: the domain that an earlier keeper built is alive, or one that was built ahead, and now
- * ours. */
+/*
+ * True: the domain that an earlier keeper built is alive, or one that was built ahead, and now
+ * ours. One that is still Transient may not have been let run yet: domain_start knows.
+ */
 static bool
 adopt(struct keeper *k, const char *name)
 {
@@ -414,6 +486,7 @@ adopt(struct keeper *k, const char *name)
 
 	if (known && k->state.qid == qid_of(name) && domain_adopt(&k->dom)) {
 		logit("adopts session %s, domain %u", k->state.session, k->state.domid);
+		k->started = strcmp(k->state.state, "Transient") != 0;
 		return true;
 	}
 	if (!known && ahead_take(&k->dom)) {
@@ -434,6 +507,8 @@ adopt(struct keeper *k, const char *name)
 static const char *
 why_ended(const struct keeper *k, int code)
 {
+	if (k->no_good)
+		return k->no_good;
 	if (k->no_agent)
 		return "the agent did not answer in time";
 	if (k->asked_down)
@@ -504,9 +579,10 @@ main(int argc, char **argv)
 	if (!loop_add(k.loop, k.dom.end_fd, POLLIN, on_gone, &k))
 		die("loop");
 	start_console(k.loop, -1, 0, &k);
-	ask_up(k.loop, -1, 0, &k);
-	k.agent_timer = loop_after(
-	    k.loop, (uint64_t)(k.conf.qrexec_timeout + GRACE_S) * 1000, on_agent_timeout, &k);
+	k.op = "store";
+	k.agent_timer = loop_after(k.loop, STORE_MS, on_agent_timeout, &k);
+	k.asked_ms = now_ms();
+	ask(k.loop, -1, 0, &k);
 	code = loop_run(k.loop);
 	logit("ended, code %d", code);
 	clean_up(&k, code, why_ended(&k, code));

@@ -205,17 +205,6 @@ domain_prepare(struct domain *d)
 	return e;
 }
 
-/*
- * The place for QubesDB: the domain is there and paused, its nodes are written; the guest reads its
- * entries as soon as it runs, so they must be there before that (spec/vm 2, step 11).
- */
-static const char *
-qubesdb_fill(const struct domain *d)
-{
-	(void)d;
-	return NULL;
-}
-
 static const char *
 build(struct domain *d, struct xen *x)
 {
@@ -264,11 +253,12 @@ const char *
 domain_start(struct domain *d)
 {
 	struct xen *x = d->own;
-	const char *e = qubesdb_fill(d);
+	xc_dominfo_t info;
 	uint64_t took;
 
-	if (e)
-		return e;
+	/* an earlier keeper may have come as far as this */
+	if (x->adopted && domain_info(x, d->state->domid, &info) && !info.paused)
+		return NULL;
 	if (xc_domain_unpause(x->xch, d->state->domid) < 0)
 		return "unpause";
 	took = now_us() / 1000 - x->born_ms;

@@ -378,6 +378,7 @@ drop_own(struct sweep *w)
 	store_batch(w->x->store);
 	drop_disks(w);
 	drop(w, "/local/domain/0/backend/vbd/%u", w->domid);
+	drop(w, "/local/domain/0/error/backend/vbd/%u", w->domid); /* the kernel's complaints */
 	drop(w, "/local/domain/%u", w->domid);
 	drop(w, "/vm/%s", w->uuid);
 	drop(w, TOOL "/%u", w->domid);

@@ -28,6 +28,7 @@
 	2000 /* the first time; one that ended before anybody looked is started again, and */
 #define STORE_AGAIN_MS 30000
 #define EXTRA_MS 30000 /* what a start may take beside waiting for the agent */
+#define LET_GO_MS 1000 /* of a domain that has gone */
 #define AUTOSTARTED RUN_DIR "/vm/.autostarted"
 
 #define KILLED 128    /* as a step's status: its program ended by a signal */
@@ -304,16 +305,35 @@ domain_ended(struct startd *s, const char *name, int code, const char *reason)
 }
 
 static void
+on_late(struct loop *l, int fd, short revents, void *arg)
+{
+	struct job *j = arg;
+	const size_t n = late_daemons(qid_of(j->name), SIGKILL);
+
+	(void)l;
+	(void)fd;
+	(void)revents;
+	j->timer = 0;
+	if (n > 0)
+		logit("%s: %zu of its daemons had not let go: killed", j->name, n);
+	job_step(j, 0);
+}
+
+static void
 down_step(struct job *j, int status)
 {
 	static const char *const services[] = {DAEMON_SERVICE, STORE_SERVICE};
+	const int n = sizeof services / sizeof *services;
 
 	(void)status;
-	while (j->step < (int)(sizeof services / sizeof *services)) {
+	while (j->step < n) {
 		j->service = services[j->step++];
 		if (instance_there(j))
 			return spawn_delete(j);
 	}
+	if (j->step++ == n && late_daemons(qid_of(j->name), 0) > 0 &&
+	    (j->timer = loop_after(j->s->loop, LET_GO_MS, on_late, j)) != 0)
+		return;
 	place_remove(j->name);
 	prepare_next(j->s, j->name);
 	domain_ended(j->s, j->name, j->code, j->reason);

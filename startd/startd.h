@@ -109,6 +109,8 @@ void signal_vm(const char *name, const char *opt);
 /* startd-place.c. NULL, or what failed. */
 const char *place_make(const struct startd *s, const char *name);
 void place_remove(const char *name);
+/* startd-late.c: how many there are. sig 0: only counts. */
+size_t late_daemons(uint32_t qid, int sig);
 /* startd-prepare.c: qubes with `prepare` in their file, at boot and when a file changes. */
 void prepare_start(struct startd *s);
 void prepare_next(struct startd *s, const char *name); /* one was used up */

@@ -32,6 +32,7 @@ struct client {
 	int fd;
 	uid_t uid;
 	bool ro, gone, to_flush;
+	bool blocked; /* it does not read: out is not empty */
 	bool stalled; /* the beginning of in could be acted on */
 	unsigned watches, events, writes;
 	struct buf in;	    /* what is not understood yet, or has to wait */
@@ -105,6 +106,24 @@ give(const struct client *c, const uint8_t *p, size_t n)
 	return r < 0 && errno == EAGAIN ? 0 : r;
 }
 
+/* false: it is gone. */
+static bool
+write_waiting(struct client *c)
+{
+	const ssize_t n = give(c, buf_bytes(&c->out), c->out.len);
+
+	if (n < 0)
+		return false;
+	buf_eat(&c->out, (size_t)n);
+	/* what is left of an event that has gone in part cannot be compared any more */
+	if (c->events > c->out.len / EVENT)
+		c->events = (unsigned)(c->out.len / EVENT);
+	c->blocked = c->out.len > 0;
+	if (!c->blocked)
+		buf_free(&c->out);
+	return true;
+}
+
 /* What this turn has made; the rest waits in out. */
 static void
 write_turn(struct client *c)
@@ -114,6 +133,7 @@ write_turn(struct client *c)
 
 	if (n < 0 || !buf_put(&c->out, o->data + n, o->len - (size_t)n))
 		c->gone = true;
+	c->blocked = c->out.len > 0;
 	o->len = 0;
 	c->events = 0;
 	c->writes++;
@@ -151,10 +171,12 @@ tell(struct client *c, const struct key *k)
 		answer(c, QDB_R_WATCH, k, NULL);
 		return;
 	}
-	if (waits_already(c, k))
+	if (c->blocked && waits_already(c, k))
 		return;
-	if (c->events == EVENTS_MAX ||
-	    !buf_put(&c->out, m, message_put(m, QDB_R_WATCH, k, NULL, 0))) {
+	if (c->events == EVENTS_MAX && !write_waiting(c)) {
+		c->gone = true;
+	} else if (c->events == EVENTS_MAX ||
+		   !buf_put(&c->out, m, message_put(m, QDB_R_WATCH, k, NULL, 0))) {
 		logit("client of uid %u: it does not read: %u events wait; closed", c->uid,
 		    EVENTS_MAX);
 		c->gone = true;
@@ -440,15 +462,18 @@ client_read(struct client *c)
 	c->writes = 0;
 	c->stalled = false;
 	go_on(c);
-	if (c->gone || c->give.on || c->out.len > 0)
+	if (c->gone || c->give.on || c->out.len > 0) {
+		c->stalled = full;
 		return;
+	}
 	memcpy(d->in, buf_bytes(&c->in), n);
 	if (!full) {
 		do
-			r = read(c->fd, d->in + n, READ_SIZE);
+			r = read(c->fd, d->in + n, sizeof(d->in) - n);
 		while (r < 0 && errno == EINTR);
 		if (r == 0 || (r < 0 && errno != EAGAIN)) {
-			c->gone = true;
+			/* what this turn has made first: the end of file stays */
+			c->gone = r < 0 || d->out.len == 0;
 			return;
 		}
 		n += r > 0 ? (size_t)r : 0;
@@ -463,23 +488,6 @@ static void
 set_events(struct client *c)
 {
 	loop_set(c->d->loop, c->fd, c->out.len > 0 || c->give.on || c->stalled ? POLLOUT : POLLIN);
-}
-
-/* false: it is gone. */
-static bool
-write_waiting(struct client *c)
-{
-	const ssize_t n = give(c, buf_bytes(&c->out), c->out.len);
-
-	if (n < 0)
-		return false;
-	buf_eat(&c->out, (size_t)n);
-	/* what is left of an event that has gone in part cannot be compared any more */
-	if (c->events > c->out.len / EVENT)
-		c->events = (unsigned)(c->out.len / EVENT);
-	if (c->out.len == 0)
-		buf_free(&c->out);
-	return true;
 }
 
 static void

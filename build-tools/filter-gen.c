@@ -32,8 +32,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-typedef uint16_t domid_t; /* which the next header lacks */
+typedef uint16_t domid_t; /* which the next headers lack */
+typedef uint32_t grant_ref_t;
 #include <xen/evtchn.h>
+#include <xen/gntdev.h>
 
 #define MAX_CALLS 30
 #define ARGS 6
@@ -61,7 +63,9 @@ static const struct {
 	N(FIONREAD), N(FIONBIO), N(TCGETS), N(TIOCGWINSZ), N(TIOCSWINSZ),
 	N(PR_SET_NAME), N(PR_SET_PDEATHSIG), N(PR_SET_DUMPABLE), N(PR_SET_NO_NEW_PRIVS),
 	N(CLONE_VM), N(CLONE_VFORK), N(CLONE_NEWUSER), N(CLONE_NEWNS), N(SIGCHLD), N(SIGTERM), N(SIGKILL), N(SIGHUP),
-	N(WNOHANG), N(S_IFMT), N(IOCTL_EVTCHN_NOTIFY),
+	N(WNOHANG), N(S_IFMT),
+	N(IOCTL_EVTCHN_NOTIFY), N(IOCTL_EVTCHN_BIND_INTERDOMAIN), N(IOCTL_GNTDEV_MAP_GRANT_REF),
+	N(IOCTL_GNTDEV_SET_UNMAP_NOTIFY),
 };
 /* clang-format on */
 

@@ -194,8 +194,9 @@ sandbox_fs_private(struct sandbox_fs *fs, const struct sandbox *sb, bool by_hand
 
 /* ---- Landlock: the numbers of linux/landlock.h, whose older versions lack some ---- */
 
+#define LL_IOCTL (1u << 15) /* of devices */
 #define LL_FILE                                                                                    \
-	(1u << 1 | 1u << 2 | 1u << 14) /* of these, what a file that is no directory can have */
+	(1u << 1 | 1u << 2 | 1u << 14 | LL_IOCTL) /* what a file that is no directory can have */
 #define LL_READ (1u << 2 | 1u << 3)
 /* write, remove directories and files, make directories, files, sockets and links, refer, truncate
  */
@@ -240,6 +241,8 @@ ll_access(int fd, int flags)
 		access |= LL_READ;
 	if (flags & SB_WRITE)
 		access |= LL_WRITE;
+	if (S_ISCHR(st.st_mode) && (flags & SB_WRITE))
+		access |= LL_IOCTL;
 	return S_ISDIR(st.st_mode) ? access : access & LL_FILE;
 }
 

@@ -222,7 +222,7 @@ on_write(struct client *c, const struct key *k, const uint8_t *value, size_t len
 	struct entry *e = NULL;
 
 	if (!c->ro && key_writable(k) && memchr(value, '\0', len) == NULL)
-		e = store_write(&d->store, d->side, k, value, len);
+		e = store_put(&d->store, d->side, k, value, len);
 	if (e != NULL) {
 		peer_changed(d, e);
 		clients_tell(d, k);

@@ -234,7 +234,7 @@ take_value(struct qdbd *d, const struct key *k, const uint8_t *value, size_t len
 	struct entry *e = store_find(&d->store, k);
 
 	if (d->side == QUBE || e == NULL || !(e->flags & (DIRTY | IN_FLIGHT)))
-		e = store_write(&d->store, theirs(d), k, value, len);
+		e = store_put(&d->store, theirs(d), k, value, len);
 	if (e == NULL)
 		return false;
 	if (d->side == QUBE && (e->flags & DIRTY))

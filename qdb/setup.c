@@ -129,7 +129,7 @@ on_key(void *arg, const char *path, const char *value, size_t len)
 		return false;
 	memcpy(field, path, strlen(path));
 	return key_take(&k, field) && key_writable(&k) && len <= QDB_VALUE_MAX &&
-	       store_write(&d->store, DOM0, &k, value, len) != NULL;
+	       store_put(&d->store, DOM0, &k, value, len) != NULL;
 }
 
 static void
@@ -363,13 +363,20 @@ sandbox(struct qdbd *d)
 	const char *const vchan = getenv("VCHAN_SOCKET_DIR");
 	const struct sandbox_path managed[] = {{RUN_S, SB_SOCKET | SB_MAYBE}};
 	const struct sandbox_path by_hand[] = {
-	    {d->dir, SB_WRITE}, {vchan != NULL ? vchan : "/var/run/vchan", SB_WRITE | SB_MAYBE}};
+	    {d->dir, SB_WRITE},
+	    {vchan != NULL ? vchan : "/var/run/vchan", SB_WRITE | SB_MAYBE},
+#ifdef BACKEND_xen
+	    {"/dev/xen/xenbus", SB_WRITE | SB_MAYBE},
+	    {"/dev/xen/gntdev", SB_WRITE | SB_MAYBE},
+	    {"/dev/xen/evtchn", SB_WRITE | SB_MAYBE},
+#endif
+	};
 	struct sandbox sb = {
 	    .uid = SANDBOX_KEEP_UID,
 	    .groups = groups,
 	    .ngroups = 1,
 	    .paths = by_hand,
-	    .npaths = 2,
+	    .npaths = sizeof by_hand / sizeof *by_hand,
 	    .filter = d->side == DOM0 ? qdbd_hand_filter : qdbd_qube_filter,
 	    .nfilter = d->side == DOM0 ? qdbd_hand_filter_len : qdbd_qube_filter_len,
 	    .nofile = NOFILE,

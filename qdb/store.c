@@ -283,7 +283,7 @@ same(const struct value *v, const void *value, size_t len)
 }
 
 struct entry *
-store_write(struct store *s, enum side by, const struct key *k, const void *value, size_t len)
+store_put(struct store *s, enum side by, const struct key *k, const void *value, size_t len)
 {
 	struct entry *e = store_find(s, k);
 	bool ok = true;

@@ -80,7 +80,7 @@ bool key_covers(const struct key *k, const struct entry *e);
 const struct value *store_view(const struct entry *e, enum side side);
 
 /* NULL: over that side's limit, or no memory. */
-struct entry *store_write(
+struct entry *store_put(
     struct store *s, enum side by, const struct key *k, const void *value, size_t len);
 /* That side no longer sees it. The entry may be freed by store_settle only. */
 void store_remove(struct store *s, enum side by, struct entry *e);

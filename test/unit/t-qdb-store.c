@@ -29,7 +29,7 @@ set(struct store *s, enum side by, const char *k, const char *v)
 {
 	const struct key path = key(k);
 
-	return store_write(s, by, &path, v, strlen(v));
+	return store_put(s, by, &path, v, strlen(v));
 }
 
 static struct entry *
@@ -284,7 +284,7 @@ limits_of_the_qube_are_not_dom0s(void **state)
 	for (n = 0;; n++) {
 		snprintf(text, sizeof(text), "/%u", n);
 		const struct key k = key(text);
-		if (store_write(&s, QUBE, &k, big, sizeof(big)) == NULL)
+		if (store_put(&s, QUBE, &k, big, sizeof(big)) == NULL)
 			break;
 	}
 	assert_true(s.used[QUBE].bytes <= QUBE_BYTES_MAX);

@@ -2,35 +2,13 @@
 """For system tests that speak qrexec byte by byte: numbers (spec/qrexec 1), links, and running the tests."""
 import atexit, os, shutil, socket, struct, subprocess, sys, tempfile, traceback
 
+from tap import LESS, LIMIT, SLOW, XEN, few, local_only, qubes
+
 STDIN, STDOUT, STDERR, CODE = 0x190, 0x191, 0x192, 0x193
 EXEC, JUST, CONNECT, REFUSED = 0x200, 0x201, 0x202, 0x203
 TRIGGER2, TERMINATED, TRIGGER3, TRIGGER4 = 0x210, 0x211, 0x212, 0x213
 HELLO = 0x300
-# As in tap.sh: real Xen, by how much the machine is slower, how many times less is repeated.
-XEN = os.environ.get("BACKEND") == "xen"
-SLOW, LESS = (int(os.environ.get(k, "1")) for k in ("SLOW", "LESS"))
-LIMIT = 10 * SLOW
 tests = []
-
-
-def few(n):
-    return max(1, n // LESS)
-
-
-def local_only(why):
-    """Ends a test that has no meaning on Xen."""
-    if XEN:
-        print("1..0 # SKIP " + why)
-        sys.exit(0)
-
-
-def qubes(*names):
-    """These run; those that a saved machine has running already stay as they are."""
-    for name in names:
-        if not os.path.exists("/etc/qubes/vm.d/" + name):
-            with open("/etc/qubes/vm.d/" + name, "w") as f:
-                f.write("label = blue\n")
-    return subprocess.run(["qvm-start", "--skip-if-running", *names], capture_output=True, text=True, timeout=60 * SLOW)
 
 
 def test(f):

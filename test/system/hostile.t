@@ -6,85 +6,24 @@
 # /run/qubes lies open so that only what is below it protects ("open"). Then the same from within a qube.
 import ctypes, json, os, re, resource, select, signal, socket, stat, struct, subprocess, sys, time
 
-if os.environ.get("HOUSE") != "1":
-    house = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "house")
-    os.execv(house, [house, "-u", os.path.abspath(__file__)] + sys.argv[1:])
+sys.path[0] += "/.."
+import tap
+from tap import *
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from wire import SLOW, XEN, qubes
+in_house()
 
-RUN, UID_BASE, GID_DAEMONS = "/run/qubes", 1900000000, 1900000000
-LIMIT = 15 * SLOW
+LIMIT = tap.LIMIT = tap.HANGS = 15 * SLOW
 POLICY, START, CHAN, EVAL = (RUN + "/s/" + n for n in
                              ("policy.sock", "start.sock", "chan.sock", "policy.EvalSimple.sock"))
-LOGS = "/var/log/qubes/"
+LOGS = LOG + "/"
 libc = ctypes.CDLL(None, use_errno=True)
-count = 0
 
 
-def ok(good, name, why=""):
-    global count
-    count += 1
-    print("%s %d - %s" % ("ok" if good else "not ok", count, name), flush=True)
-    if not good:
-        print("\n".join("# " + line for line in str(why)[:1500].split("\n")), flush=True)
-    return bool(good)
-
-
-def same(got, want, name):
-    return ok(got == want, name, "got %r, wanted %r" % (got, want))
-
-
-def pause(seconds):
-    select.select([], [], [], seconds)
-
-
-def until(f, limit=LIMIT):
-    end = time.monotonic() + limit
-    while True:
-        got = f()
-        if got or time.monotonic() > end:
-            return got
-        pause(0.02)
-
-
-def run(*words, data=b"", limit=LIMIT):
-    try:
-        p = subprocess.run(words, input=data, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=limit)
-        return p.returncode, p.stdout.decode("latin-1").strip()
-    except subprocess.TimeoutExpired:
-        return "timeout", ""
-
-
-def state(name):
-    try:
-        with open(RUN + "/state/" + name) as f:
-            return dict(line.rstrip("\n").split("=", 1) for line in f if "=" in line)
-    except FileNotFoundError:
-        return {}
-
-
-def logs(*which):
-    text = ""
-    for w in which or [os.path.relpath(os.path.join(d, "current"), LOGS).rsplit("/", 1)[0]
-                       for d, _, files in os.walk(LOGS) if "current" in files]:
-        try:
-            with open(LOGS + w + "/current", errors="replace") as f:
-                text += f.read()
-        except FileNotFoundError:
-            pass
-    return text
-
-
-def service(qube, command, user="user", data=b""):
-    return run("qrexec-client", "-d", qube, "%s:%s" % (user, command), data=data)
+def inside(qube, command, user="user", data=b""):
+    return sh("qrexec-client", "-d", qube, "%s:%s" % (user, command), data=data)
 
 
 # ---- who we pretend to be ----
-
-def uid_of(qube):
-    return UID_BASE + 8 * int(state(qube)["qid"]) + 1
-
 
 def pid_of(uid):
     for p in filter(str.isdigit, os.listdir("/proc")):
@@ -171,10 +110,6 @@ def talk(path, data, limit=LIMIT):
     return got.decode("latin-1")
 
 
-def kv(text):
-    return dict(line.split("=", 1) for line in text.split("\n") if "=" in line)
-
-
 def decide(source, target, what, **more):
     lines = dict(source=source, intended_target=target, service_and_arg=what, **more)
     return talk(POLICY, ("".join("%s=%s\n" % x for x in lines.items()) + "\n").encode())
@@ -201,16 +136,11 @@ def ticket_of(qube, target, what, view="inside"):
 
 def logged(which, pattern, attack, name):
     """The attack is refused, and a line says why; a line held back by the rate is waited for."""
-    seen = len(logs(which))
-    end = time.monotonic() + LIMIT
+    log, end = since(which), time.monotonic() + LIMIT
     answer = attack()
-    while True:
-        if until(lambda: re.search(pattern, logs(which)[seen:]), 0.3):
-            return ok(True, name + ": in the log")
-        if time.monotonic() > end:
-            return ok(False, name + ": in the log", "answer %r, log:\n%s" % (answer, logs(which)[seen:]))
-        pause(0.5)
-        attack()
+    while not log.says(pattern, 0.8) and time.monotonic() < end:
+        answer = attack()
+    ok(re.search(pattern, log.text()), name + ": in the log", "answer %r, log:\n%s" % (answer, log.text()))
 
 
 # ---- what would have run ----
@@ -222,23 +152,19 @@ def marks(where):
     """The marks that services have made, by what their argument was."""
     if where == "dom0":
         return sorted(os.listdir(DOM0_MARKS))
-    return sorted(service(where, "ls /home/user/marks 2>/dev/null || true")[1].split())
+    return sorted(inside(where, "ls /home/user/marks 2>/dev/null || true")[1].split())
 
 
 def prepare():
     os.makedirs(DOM0_MARKS)
     os.chmod(DOM0_MARKS, 0o1777)
-    with open("/etc/qubes-rpc/t.Mark", "w") as f:
-        f.write("#!/bin/sh\necho x >>%s/$1-from-$QREXEC_REMOTE_DOMAIN\n" % DOM0_MARKS)
-    os.chmod("/etc/qubes-rpc/t.Mark", 0o755)
+    service("t.Mark", "echo x >>%s/$1-from-$QREXEC_REMOTE_DOMAIN" % DOM0_MARKS)
     for name in ("sleeper", "never"):
-        with open("/etc/qubes/vm.d/" + name, "w") as f:
-            f.write("label = blue\n")
-    with open("/etc/qubes/policy.d/30-user.policy", "w") as f:
-        f.write("t.Mark +forbidden @anyvm @anyvm deny\nt.Mark +forbidden @anyvm dom0 deny\n"
-                "t.Mark +asleep work @anyvm allow autostart=no\n"
-                "t.Mark * work vault allow\nt.Mark * work dom0 allow\nt.Mark * work sleeper allow\n"
-                "t.Mark * vault third allow\nt.Mark * vault never allow\nt.Mark * vault dom0 allow\n")
+        write(VM + name, "label = blue\n")
+    policy("t.Mark +forbidden @anyvm @anyvm deny\nt.Mark +forbidden @anyvm dom0 deny\n"
+           "t.Mark +asleep work @anyvm allow autostart=no\n"
+           "t.Mark * work vault allow\nt.Mark * work dom0 allow\nt.Mark * work sleeper allow\n"
+           "t.Mark * vault third allow\nt.Mark * vault never allow\nt.Mark * vault dom0 allow\n")
     r = qubes("work", "vault", "third")
     if r.returncode != 0:
         print("Bail out! no qubes: " + r.stderr)
@@ -282,7 +208,7 @@ def accomplice(where, *targets):
     program = "python3 -c '%s' %s" % (ACCOMPLICE, words)
     if XEN:
         with open(os.environ["O"] + "/test/offer", "rb") as f:
-            service(where, "cat >/tmp/offer && chmod 755 /tmp/offer", "root", f.read())
+            inside(where, "cat >/tmp/offer && chmod 755 /tmp/offer", "root", f.read())
         program = "/tmp/offer 513 768 " + words.split(" ", 1)[1]
     p = subprocess.Popen(["qrexec-client", "-d", where, "root:exec " + program],
                          stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -295,9 +221,9 @@ accomplices = []
 
 
 def serve(name):
-    service(name, "mkdir -p /usr/local/etc/qubes-rpc && cat >/usr/local/etc/qubes-rpc/t.Mark && "
-            "chmod 755 /usr/local/etc/qubes-rpc/t.Mark", "root",
-            b"#!/bin/sh\nmkdir -p /home/user/marks\necho x >>/home/user/marks/$1-from-$QREXEC_REMOTE_DOMAIN\n")
+    inside(name, "mkdir -p /usr/local/etc/qubes-rpc && cat >/usr/local/etc/qubes-rpc/t.Mark && "
+           "chmod 755 /usr/local/etc/qubes-rpc/t.Mark", "root",
+           b"#!/bin/sh\nmkdir -p /home/user/marks\necho x >>/home/user/marks/$1-from-$QREXEC_REMOTE_DOMAIN\n")
 
 
 # ---- the tests ----
@@ -311,24 +237,24 @@ def forged_source():
                 if "allow" in got or "ticket" in got:
                     ok(False, "forged source %r (%s %r)" % (source, view, more), got)
         ok(True, "%s: nobody else's name is taken as source" % view)
-    same(hostile(lambda: decide("vault", "third", "t.Mark+forged")), "", "a forged source gets no answer at all")
+    eq(hostile(lambda: decide("vault", "third", "t.Mark+forged")), "", "a forged source gets no answer at all")
     logged("policyd", r"vault: t\.Mark.*forged.*uid %d.*refused: not the uid" % uid_of("work"),
            lambda: hostile(lambda: decide("vault", "third", "t.Mark+forged")), "a forged source")
     got = hostile(lambda: decide("work", "third", "t.Mark+forged", requested_source="vault"))
-    same(kv(got).get("result"), "deny", "a forged requested_source is denied")
+    eq(kv(got).get("result"), "deny", "a forged requested_source is denied")
     ok("ticket" not in got, "... without a ticket", got)
 
 
 def denied_source():
     got = hostile(lambda: decide("work", "vault", "t.Mark+forbidden"))
-    same(got, "result=deny", "its own call that is denied: denied, no ticket, no reason")
+    eq(got, "result=deny", "its own call that is denied: denied, no ticket, no reason")
     ok(until(lambda: re.search(r"(?m)target=vault decision=deny .*service=t\.Mark\+forbidden", logs("audit/work"))),
        "... and on record", logs("audit/work"))
     for made_up in ("0" * 32, "f" * 32, "x" * 32, "", "0" * 31, "0" * 33, "A" * 32):
         hostile(lambda: present("vault", made_up))
         hostile(lambda: present("dom0", made_up, 513))
         hostile(lambda: start(op="start", ticket=made_up))
-    same((marks("vault"), marks("dom0"), state("sleeper")), ([], [], {}), "a ticket that is made up starts nothing")
+    eq((marks("vault"), marks("dom0"), state("sleeper")), ([], [], {}), "a ticket that is made up starts nothing")
     logged("vault/qrexecd", r"no%20such%20ticket.*refused", lambda: hostile(lambda: present("vault", "0" * 32)),
            "a ticket that is made up")
     logged("policyd", r"uid \d+: ticket refused: no such ticket", lambda: hostile(lambda: present("vault", "0" * 32)),
@@ -338,17 +264,17 @@ def denied_source():
 def replayed():
     t = ticket_of("work", "vault", "t.Mark+once")
     first = hostile(lambda: present("vault", t))
-    same(kv(first).get("result"), "ok", "a ticket to a qube: its first use works")
+    eq(kv(first).get("result"), "ok", "a ticket to a qube: its first use works")
     ok(until(lambda: marks("vault") == ["once-from-work"]), "... and ran", marks("vault"))
     again = [hostile(lambda: present("vault", t), v) for v in ("inside", "open")]
-    same([kv(a).get("result") for a in again], ["refused"] * 2, "replayed: refused")
-    same(service("vault", "cat /home/user/marks/once-from-work")[1], "x", "... and ran once")
+    eq([kv(a).get("result") for a in again], ["refused"] * 2, "replayed: refused")
+    eq(inside("vault", "cat /home/user/marks/once-from-work")[1], "x", "... and ran once")
     t = ticket_of("work", "dom0", "t.Mark+dom0")
     many = hostile(lambda: [present("dom0", t, 600 + i) for i in range(4)])
-    same([kv(a).get("result") for a in many], ["ok", "refused", "refused", "refused"],
-         "a ticket to Dom0: used once, then refused")
+    eq([kv(a).get("result") for a in many], ["ok", "refused", "refused", "refused"],
+       "a ticket to Dom0: used once, then refused")
     ok(until(lambda: marks("dom0") == ["dom0-from-work"]), "... and ran", marks("dom0"))
-    same(open(DOM0_MARKS + "/dom0-from-work").read(), "x\n", "... once")
+    eq(open(DOM0_MARKS + "/dom0-from-work").read(), "x\n", "... once")
     ok(until(lambda: "call refused: ticket" in logs("qrexec-dom0")), "... and qrexec-dom0's log says so")
     # Both at once: one wins.
     t = ticket_of("work", "vault", "t.Mark+race")
@@ -364,9 +290,9 @@ def replayed():
             s.sendall(("ticket=%s\n\n" % t).encode())
         return sorted(kv(s.recv(4096).decode()).get("result", "") for s in ends)
 
-    same(hostile(race), ["ok"] + ["refused"] * 7, "eight uses at the same time: one")
+    eq(hostile(race), ["ok"] + ["refused"] * 7, "eight uses at the same time: one")
     ok(until(lambda: "race-from-work" in marks("vault")), "... which ran")
-    same(service("vault", "cat /home/user/marks/race-from-work")[1], "x", "... once")
+    eq(inside("vault", "cat /home/user/marks/race-from-work")[1], "x", "... once")
 
 
 def alive(t):
@@ -380,7 +306,7 @@ def expired():
     until(lambda: not alive(t), 10)
     took = time.monotonic() - began
     ok(4.0 < took < 6.5, "it expires after 5 seconds", took)
-    same(kv(hostile(lambda: present("vault", t))).get("result"), "refused", "an expired ticket is refused")
+    eq(kv(hostile(lambda: present("vault", t))).get("result"), "refused", "an expired ticket is refused")
     ok("late-from-work" not in marks("vault"), "... and nothing ran")
 
 
@@ -392,51 +318,51 @@ def foreign():
     uid = uid_of("vault")
     t = ticket_of("vault", "third", "t.Mark+foreign")
     got = hostile(lambda: present("third", t))
-    same(kv(got), {"result": "refused", "reason": "the ticket belongs to another qube"}, "vault's ticket, from work: refused")
+    eq(kv(got), {"result": "refused", "reason": "the ticket belongs to another qube"}, "vault's ticket, from work: refused")
     logged("third/qrexecd", "the ticket belongs to another qube; refused",
            lambda: presented_to("third", ticket_of("vault", "third", "t.Mark+foreign")), "a foreign ticket")
     t = ticket_of("vault", "dom0", "t.Mark+foreign")
-    same(kv(hostile(lambda: present("dom0", t, 600))).get("result"), "refused", "vault's ticket to Dom0, from work: refused")
+    eq(kv(hostile(lambda: present("dom0", t, 600))).get("result"), "refused", "vault's ticket to Dom0, from work: refused")
     ok(until(lambda: "ticket of another qube" in logs("qrexec-dom0")), "... and logged")
     t = ticket_of("vault", "never", "t.Mark+foreign")
     got = hostile(lambda: start(op="start", ticket=t))
-    same(kv(got).get("reason"), "the ticket belongs to another qube", "vault's ticket to start a qube, from work: refused")
+    eq(kv(got).get("reason"), "the ticket belongs to another qube", "vault's ticket to start a qube, from work: refused")
     ok(until(lambda: re.search(r"uid %d: refused: the ticket belongs" % uid_of("work"), logs("startd"))), "... and logged")
-    same(state("never"), {}, "... and nothing was started")
+    eq(state("never"), {}, "... and nothing was started")
     # Redeeming at policyd itself.
     for who, why in (("work", "another qube"), ("third", "")):
         t = ticket_of("vault", "dom0", "t.Mark+self")
         got = hostile(lambda: redeem(t), qube=who)
-        same(kv(got).get("result"), "refused", "%s redeems vault's ticket to Dom0 at policyd: refused" % who)
+        eq(kv(got).get("result"), "refused", "%s redeems vault's ticket to Dom0 at policyd: refused" % who)
     t = ticket_of("vault", "third", "t.Mark+self")
-    same(kv(hostile(lambda: redeem(t), qube="vault")).get("result"), "refused", "a source redeems its own ticket: refused")
+    eq(kv(hostile(lambda: redeem(t), qube="vault")).get("result"), "refused", "a source redeems its own ticket: refused")
     t = ticket_of("vault", "never", "t.Mark+self")
     for who in ("work", "vault", "third"):
-        same(kv(hostile(lambda: redeem(t, "start"), qube=who)).get("reason"), "only startd starts",
-             "use=start by %s's qrexecd: refused" % who)
+        eq(kv(hostile(lambda: redeem(t, "start"), qube=who)).get("reason"), "only startd starts",
+           "use=start by %s's qrexecd: refused" % who)
     logged("policyd", r"uid %d: ticket refused: only startd" % uid, lambda: hostile(lambda: redeem(t, "start"), qube="vault"),
            "use=start by a qrexecd")
-    same((state("never"), [m for m in marks("third") + marks("dom0") + marks("vault") if "foreign" in m or "self" in m]),
-         ({}, []), "nothing of all that ran")
+    eq((state("never"), [m for m in marks("third") + marks("dom0") + marks("vault") if "foreign" in m or "self" in m]),
+       ({}, []), "nothing of all that ran")
 
 
 def wrong_target():
     t = ticket_of("work", "vault", "t.Mark+wrong")
-    same(kv(hostile(lambda: present("third", t))).get("result"), "refused", "a ticket to vault, presented to third: refused")
-    same(kv(hostile(lambda: present("dom0", t, 600))).get("result"), "refused", "... presented to Dom0: refused")
+    eq(kv(hostile(lambda: present("third", t))).get("result"), "refused", "a ticket to vault, presented to third: refused")
+    eq(kv(hostile(lambda: present("dom0", t, 600))).get("result"), "refused", "... presented to Dom0: refused")
     t = ticket_of("work", "dom0", "t.Mark+wrong")
-    same(kv(hostile(lambda: present("vault", t))).get("result"), "refused", "a ticket to Dom0, presented to vault: refused")
-    same([m for m in marks("third") + marks("dom0") + marks("vault") if "wrong" in m], [], "nothing of it ran")
-    same(hostile(lambda: decide("work", "sleeper", "t.Mark+asleep")), "result=deny", "autostart=no and it does not run: denied")
+    eq(kv(hostile(lambda: present("vault", t))).get("result"), "refused", "a ticket to Dom0, presented to vault: refused")
+    eq([m for m in marks("third") + marks("dom0") + marks("vault") if "wrong" in m], [], "nothing of it ran")
+    eq(hostile(lambda: decide("work", "sleeper", "t.Mark+asleep")), "result=deny", "autostart=no and it does not run: denied")
     t = ticket_of("work", "vault", "t.Mark+asleep")
-    same(kv(hostile(lambda: start(op="start", ticket=t))).get("result"), "refused", "a ticket with autostart=no: startd refuses it")
+    eq(kv(hostile(lambda: start(op="start", ticket=t))).get("result"), "refused", "a ticket with autostart=no: startd refuses it")
     logged("policyd", "uid 0: ticket refused: a ticket without autostart", lambda: hostile(lambda: start(op="start", ticket=t)), "... policyd says why")
 
 
 def restart(name):
-    run("qvm-kill", name)
+    sh("qvm-kill", name)
     until(lambda: not state(name))
-    code, text = run("qvm-start", name, limit=30 * SLOW)
+    code, text = sh("qvm-start", name, limit=30 * SLOW)
     return code == 0 or print("# restart of %s: %s" % (name, text)) or False
 
 
@@ -450,19 +376,19 @@ def sessions():
         took = time.monotonic() - began
         if took > 4.8:
             print("# the restart took %.1f s: the ticket has expired meanwhile" % took)
-        same([kv(g).get("result") for g in got], ["refused"] * 2, "a ticket of %s's session before: refused" % which)
+        eq([kv(g).get("result") for g in got], ["refused"] * 2, "a ticket of %s's session before: refused" % which)
         ok("session-from-work" not in marks("vault"), "... and nothing ran")
     # A ticket that starts its target lives for one session of it.
     t = ticket_of("work", "sleeper", "t.Mark+woken")
-    same(kv(hostile(lambda: start(op="start", ticket=t))).get("result"), "ok", "a ticket with autostart starts sleeper")
-    same(kv(hostile(lambda: start(op="start", ticket=t))).get("result"), "refused", "... once")
+    eq(kv(hostile(lambda: start(op="start", ticket=t))).get("result"), "ok", "a ticket with autostart starts sleeper")
+    eq(kv(hostile(lambda: start(op="start", ticket=t))).get("result"), "refused", "... once")
     serve("sleeper")
     ok(restart("sleeper"), "sleeper is restarted")
     accomplice("work", "sleeper")
-    same(kv(hostile(lambda: present("sleeper", t))).get("result"), "refused", "the ticket was for the session before")
+    eq(kv(hostile(lambda: present("sleeper", t))).get("result"), "refused", "the ticket was for the session before")
     serve("sleeper")
-    same([m for m in marks("sleeper")], [], "... and nothing ran")
-    run("qvm-kill", "sleeper")
+    eq([m for m in marks("sleeper")], [], "... and nothing ran")
+    sh("qvm-kill", "sleeper")
 
 
 def hello_exec(command, domid=0, port=0):
@@ -533,7 +459,7 @@ def talk_many(path, messages):
 
 
 def every_socket():
-    paths = run("find", RUN, "(", "-type", "s", "-o", "-type", "p", "-o", "-type", "l", ")")[1].split("\n")
+    paths = sh("find", RUN, "(", "-type", "s", "-o", "-type", "p", "-o", "-type", "l", ")")[1].split("\n")
     ok(len(paths) > 20, "there are sockets and fifos to be tried", paths)
     out, before = batches(all_messages()), {n: state(n) for n in ("work", "vault", "third")}
 
@@ -562,8 +488,8 @@ def every_socket():
         got = hostile(connect_all, view)
         reached[view] = sorted(p for p, what in got.items() if what in ("open", "written"))
         wrong = [p for p in reached[view] if not may.match(p) or got[p] == "written"]
-        same(wrong, [], "%s: of %d names it reaches %d, none that is not meant for it" % (view, len(got), len(reached[view])))
-    same(reached["house"], [], "house: /run/qubes is closed to daemons")
+        eq(wrong, [], "%s: of %d names it reaches %d, none that is not meant for it" % (view, len(got), len(reached[view])))
+    eq(reached["house"], [], "house: /run/qubes is closed to daemons")
     for need in (POLICY, START, CHAN, RUN + "/q/vault/peer", RUN + "/q/dom0/peer"):
         ok(need in reached["inside"] and need in reached["open"], "(it does reach %s)" % need)
     for view in ("inside", "open"):
@@ -576,11 +502,11 @@ def every_socket():
                         if not own and re.search("result=ok|result=allow|ticket=[0-9a-f]{32}", a):
                             bad.append((p, repr(m)[:80], a))
             return bad
-        same(hostile(say_all, view), [], "%s: everything that can be said, to all of them: nothing is granted" % view)
+        eq(hostile(say_all, view), [], "%s: everything that can be said, to all of them: nothing is granted" % view)
     after = {n: state(n) for n in before}
-    same(after, before, "no qube was ended or started anew")
-    same((state("never"), state("sleeper")), ({}, {}), "none was started")
-    same([m for m in marks("vault") + marks("third") + marks("dom0") if "dir" in m], [], "nothing ran")
+    eq(after, before, "no qube was ended or started anew")
+    eq((state("never"), state("sleeper")), ({}, {}), "none was started")
+    eq([m for m in marks("vault") + marks("third") + marks("dom0") if "dir" in m], [], "nothing ran")
     for name, which, pattern in (("qrexec.NAME", "vault/qrexecd", r"client: uid %d is neither root nor in group qubes"),
                                  ("startd, op=kill", "startd", r"uid %d: refused: only for root and group qubes"),
                                  ("startd, op=down", "startd", r"uid %d: refused: only for root\n"),
@@ -598,10 +524,10 @@ def own_channels_only():
         s.sendall(("role=watch\ndomid=%s\n\n" % state_vault["domid"]).encode())
         return s.recv(4096).decode()
     state_vault = state("vault")
-    same(kv(hostile(ask)).get("domid"), state("work")["domid"], "chand gives work's qrexecd work's channels only")
-    for uid, who in ((UID_BASE + 8 * int(state("work")["qid"]) + 4, "the console's uid"), (UID_BASE + 2, "qubes-svc"),
-                     (UID_BASE + 8 * int(state("work")["qid"]) + 5, "a relaying child's uid"), (65534, "nobody")):
-        same(kv(hostile(ask, "open", uid=uid)).get("result"), "refused", "chand gives %s nothing" % who)
+    eq(kv(hostile(ask)).get("domid"), state("work")["domid"], "chand gives work's qrexecd work's channels only")
+    for uid, who in ((uid_of("work", 4), "the console's uid"), (UID_BASE + 2, "qubes-svc"),
+                     (uid_of("work", 5), "a relaying child's uid"), (65534, "nobody")):
+        eq(kv(hostile(ask, "open", uid=uid)).get("result"), "refused", "chand gives %s nothing" % who)
         got = hostile(lambda: [decide("work", "vault", "t.Mark+uid"), start(op="kill", name="vault"),
                                present("vault", "0" * 32), talk(RUN + "/q/vault/qrexec", hello_exec("user:touch x"))],
                       "open", uid=uid)
@@ -646,8 +572,8 @@ def processes():
         return got
 
     for view in ("inside", "open", "house"):
-        same(hostile(attack, view), [], "%s: no signal, ptrace or look at %d processes" % (view, len(victims)))
-    same([v for p, v in victims.items() if not os.path.exists("/proc/%d" % p)], [], "all of them live")
+        eq(hostile(attack, view), [], "%s: no signal, ptrace or look at %d processes" % (view, len(victims)))
+    eq([v for p, v in victims.items() if not os.path.exists("/proc/%d" % p)], [], "all of them live")
 
 
 def files():
@@ -690,7 +616,7 @@ def files():
         return got
 
     for view in ("inside", "open", "house"):
-        same(hostile(attack, view), [], "%s: reads and writes nothing that is not its own" % view)
+        eq(hostile(attack, view), [], "%s: reads and writes nothing that is not its own" % view)
     for f in existing:
         if not os.path.lexists(f):
             ok(False, f + " is still there")
@@ -713,23 +639,22 @@ def deputies():
         return f
 
     for name, to in (("qrexec", "../vault/qrexec"), ("qrexec", "/run/qubes/q/vault/qrexec"), ("qrexec", "../../s/start.sock")):
-        same(hostile(link(name, to)), None, "(work's socket is now a link to %s)" % to)
-        code, text = run("qvm-run", "-p", "work", "mkdir -p marks; echo x >>marks/led-astray; hostname", limit=30 * SLOW)
+        eq(hostile(link(name, to)), None, "(work's socket is now a link to %s)" % to)
+        code, text = sh("qvm-run", "-p", "work", "mkdir -p marks; echo x >>marks/led-astray; hostname", limit=30 * SLOW)
         ok(code != 0 and "vault" not in text, "qvm-run work is not led elsewhere", (code, text))
         ok("vault" not in to or "leads to somebody else" in text, "... and says so", text)
-        code, text = run("qrexec-client", "-d", "work", "user:mkdir -p marks; echo x >>marks/led-astray", limit=30 * SLOW)
+        code, text = sh("qrexec-client", "-d", "work", "user:mkdir -p marks; echo x >>marks/led-astray", limit=30 * SLOW)
         ok(code != 0, "qrexec-client -d work neither", (code, text))
-        code, text = run("qrexec-client", "-e", "-d", "work", "user:mkdir -p /home/user/marks; echo x >>/home/user/marks/astray-too")
+        code, text = sh("qrexec-client", "-e", "-d", "work", "user:mkdir -p /home/user/marks; echo x >>/home/user/marks/astray-too")
         ok(code != 0, "qrexec-client -e -d work neither", (code, text))
-        same(hostile(back(name)), None, "(and back)")
+        eq(hostile(back(name)), None, "(and back)")
     # Whoever calls work ends at vault: with a ticket for work.
-    with open("/etc/qubes/policy.d/20-user.policy", "w") as f:
-        f.write("t.Mark * third work allow\n")
+    policy("t.Mark * third work allow\n", "20-user")
     for to in ("../vault/peer", "../dom0/peer"):
-        same(hostile(link("peer", to)), None, "(work's peer is now a link to %s)" % to)
-        code, text = service("third", "qrexec-client-vm work t.Mark+led-astray </dev/null")
-        same(code, 126, "a call of third's to work is refused then")
-        same(hostile(back("peer")), None, "(and back)")
+        eq(hostile(link("peer", to)), None, "(work's peer is now a link to %s)" % to)
+        code, text = inside("third", "qrexec-client-vm work t.Mark+led-astray </dev/null")
+        eq(code, 126, "a call of third's to work is refused then")
+        eq(hostile(back("peer")), None, "(and back)")
     os.unlink("/etc/qubes/policy.d/20-user.policy")
 
     # A qrexecd that answers with somebody else's domid.
@@ -764,14 +689,14 @@ def deputies():
 
     def watch():
         if os.path.exists("%s/local/vault/vchan.0.%s.701.sock" % (RUN, vault["domid"])) or \
-                XEN and run("xenstore-exists", "/local/domain/0/data/vchan/%s/701" % vault["domid"])[0] == 0:
+                XEN and sh("xenstore-exists", "/local/domain/0/data/vchan/%s/701" % vault["domid"])[0] == 0:
             seen[:] = ["offered"]
         return os.waitpid(child, os.WNOHANG)[0] != 0
     client = subprocess.Popen(["qvm-run", "-p", "work", "true"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL)
     until(watch, 20 * SLOW)
     ok(client.wait(timeout=60 * SLOW) != 0, "a qrexecd that names another domain: qvm-run fails")
-    same(seen, [], "... and no channel to that other one was offered")
+    eq(seen, [], "... and no channel to that other one was offered")
     ok(not [m for m in marks("vault") + marks("third") + marks("dom0") if "astray" in m], "nothing ran elsewhere")
 
 
@@ -816,15 +741,15 @@ def floods():
         os.read(up[0], 1)
         name = "%s held%s" % (path[len(RUN) + 1:], " with requests" if data else "")
         began = time.monotonic()
-        same(service("vault", "echo alive")[1], "alive", name + ": vault is served")
-        code, text = service("vault", "qrexec-client-vm third t.Mark+flood </dev/null")
-        same((code, text), (0, ""), "... its calls too")
-        code, text = service("vault", "qrexec-client-vm dom0 t.Mark+flood </dev/null")
-        same((code, text), (0, ""), "... to Dom0 too")
+        eq(inside("vault", "echo alive")[1], "alive", name + ": vault is served")
+        code, text = inside("vault", "qrexec-client-vm third t.Mark+flood </dev/null")
+        eq((code, text), (0, ""), "... its calls too")
+        code, text = inside("vault", "qrexec-client-vm dom0 t.Mark+flood </dev/null")
+        eq((code, text), (0, ""), "... to Dom0 too")
         if not XEN or path == START:  # a kernel's boot takes long in emulation
-            code, text = run("qvm-start", "sleeper", limit=30 * SLOW)
-            same((code, text), (0, ""), "... a qube starts")
-            run("qvm-kill", "sleeper")
+            code, text = sh("qvm-start", "sleeper", limit=30 * SLOW)
+            eq((code, text), (0, ""), "... a qube starts")
+            sh("qvm-kill", "sleeper")
         took = time.monotonic() - began
         ok(took < 8 * SLOW, "... all of it in time", took)
         os.close(down[1])
@@ -880,14 +805,14 @@ def names_in(qube):
 
 
 def healthy(what):
-    same(service("vault", "echo alive")[1], "alive", what + ": vault is served")
+    eq(inside("vault", "echo alive")[1], "alive", what + ": vault is served")
     tag = re.sub("[^a-z]", "-", what)
-    same(service("vault", "qrexec-client-vm third t.Mark+%s </dev/null" % tag), (0, ""), "... its calls to third go through")
+    eq(inside("vault", "qrexec-client-vm third t.Mark+%s </dev/null" % tag), (0, ""), "... its calls to third go through")
     ok(until(lambda: tag + "-from-vault" in marks("third")), "... and ran there")
-    same(service("vault", "qrexec-client-vm dom0 t.Mark+%s </dev/null" % tag), (0, ""), "... its calls to Dom0 too")
-    code, text = run("qvm-start", "sleeper", limit=30 * SLOW)
-    same((code, text), (0, ""), "... and another qube starts")
-    run("qvm-kill", "sleeper")
+    eq(inside("vault", "qrexec-client-vm dom0 t.Mark+%s </dev/null" % tag), (0, ""), "... its calls to Dom0 too")
+    code, text = sh("qvm-start", "sleeper", limit=30 * SLOW)
+    eq((code, text), (0, ""), "... and another qube starts")
+    sh("qvm-kill", "sleeper")
 
 
 def dismiss():
@@ -917,9 +842,9 @@ def inside_qube():
         bad = [n for n in names_in("vault") | names_in("third")
                if re.match(r"vchan\.(%s|%s)\.(%s|%s)\." % ((domid["vault"], domid["third"]) * 2), n) or
                not re.match(r"^vchan\.\d+\.\d+\.\d+\.sock$", n)]
-        same(bad, [], "... nobody finds a name there that only he himself may make")
+        eq(bad, [], "... nobody finds a name there that only he himself may make")
         odd = [n for n in names_in("vault") if not stat.S_ISSOCK(os.lstat("%s/local/vault/%s" % (RUN, n)).st_mode)]
-        same(odd, [], "... and none that is no socket")
+        eq(odd, [], "... and none that is no socket")
         print("# %d names in vault's directory" % len(names_in("vault")))
         p.stdin.close()
         p.wait(timeout=LIMIT)
@@ -927,38 +852,23 @@ def inside_qube():
         ok(until(lambda: not [n for n in names_in("vault") if n.startswith("vchan.%s." % domid["work"])]),
            "... they go with work", len(names_in("vault")))
         domid["work"] = state("work")["domid"]
-    same(svpid("chand"), chand, "chand is the same process")
+    eq(svpid("chand"), chand, "chand is the same process")
     ok("\x1b" not in logs(), "no escape sequence of a qube's in any log")
     # What a qube can reach of Dom0: its own /run/vchan and nothing else.
-    code, text = service("work", "find / -xdev -type s 2>/dev/null; find /run /dev -type s 2>/dev/null", "root")
-    same([n for n in text.split("\n") if n and not re.match("/run/vchan/vchan|/run/qubes/qrexec-agent|/var/run/qubes/qrexec-agent", n)], [],
-         "root in work sees no other socket")
-    code, text = service("work", "ls /run/qubes /var/log/qubes /etc/qubes/vm.d /var/lib/qubes /proc/1/root/mnt 2>&1", "root")
+    code, text = inside("work", "find / -xdev -type s 2>/dev/null; find /run /dev -type s 2>/dev/null", "root")
+    eq([n for n in text.split("\n") if n and not re.match("/run/vchan/vchan|/run/qubes/qrexec-agent|/var/run/qubes/qrexec-agent", n)], [],
+       "root in work sees no other socket")
+    code, text = inside("work", "ls /run/qubes /var/log/qubes /etc/qubes/vm.d /var/lib/qubes /proc/1/root/mnt 2>&1", "root")
     ok(not re.search("policy|state|vault|start.sock", text), "... and nothing of Dom0's files", text)
-    service("work", "umount -l /run/vchan; mount -t tmpfs x /run/vchan; kill -9 -1", "root")
+    inside("work", "umount -l /run/vchan; mount -t tmpfs x /run/vchan; kill -9 -1", "root")
     healthy("covers its directory")
     restart("work")
-
-
-def svpid(name):
-    return run("s6-svstat", "-o", "pid", RUN + "/s6/" + name)[1]
 
 
 # On Xen a qube has no directory of Dom0's, and a ticket does not live as long as a qube takes to start there.
 TESTS = [forged_source, denied_source, replayed, expired, foreign, wrong_target, sessions, every_socket, own_channels_only,
          processes, files, deputies, inside_qube, floods]
 
-if __name__ == "__main__":
-    prepare()
-    for t in TESTS:
-        if t.__name__ not in sys.argv[1:] and (len(sys.argv) > 1 or XEN and t in (inside_qube, sessions)):
-            continue
-        print("# " + t.__name__, flush=True)
-        began = time.monotonic()
-        try:
-            t()
-        except Exception as e:
-            import traceback
-            ok(False, t.__name__ + " runs", traceback.format_exc())
-        print("# %s: %.1f s" % (t.__name__, time.monotonic() - began), flush=True)
-    print("1..%d" % count)
+prepare()
+rows(TESTS, (inside_qube, sessions) if XEN else ())
+done()

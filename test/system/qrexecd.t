@@ -908,7 +908,8 @@ def it_is_in_its_sandbox():
 def all_this_without_being_root():
     if os.geteuid() != 0 or os.environ.get("QD_AGAIN"):
         return "not root"
-    me, wire = reachable(os.path.abspath(__file__), os.path.join(os.path.dirname(os.path.abspath(__file__)), "../wire.py"))
+    here = os.path.dirname(os.path.abspath(__file__))
+    me, wire, _ = reachable(os.path.abspath(__file__), here + "/../wire.py", here + "/../tap.py")
     r = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, me], cwd="/",
                        env=dict(os.environ, QD_AGAIN=bindir, TMPDIR="/tmp", HOME="/", PYTHONPATH=os.path.dirname(wire)),
                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

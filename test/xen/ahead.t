@@ -7,7 +7,7 @@ PREPARED = RUN + "/vm/.prepared/"
 
 
 def record(name="ahead"):
-    return dict(x.split("=", 1) for x in read(PREPARED + name).splitlines())
+    return kv(read(PREPARED + name))
 
 
 def built(name="ahead", other_than=None, limit=2 * LIMIT):
@@ -28,7 +28,7 @@ def gone(r, what):
 
 def built_and_taken():
     conf("plain")
-    log = since("plain")
+    log = since("plain/vm")
     eq(start("plain")[0], 0, "one that was not built ahead")
     usual = unpaused(log)
     sh("qvm-kill", "plain")
@@ -37,7 +37,7 @@ def built_and_taken():
     if not ok(r, "its file says prepare: built ahead, with a record", os.listdir(RUN + "/vm")):
         return
     ok(is_state("ahead", "Halted"), "the qube does not run")
-    log = since("ahead")
+    log = since("ahead/vm")
     eq(start("ahead")[0], 0, "it starts")
     s = state("ahead")
     eq((s["domid"], s["session"]), (r["domid"], r["session"]), "as the domain that was built ahead")
@@ -56,7 +56,7 @@ def thrown_away():
     gone(r, "and the first is thrown away")
     # What startd does not watch is seen when it is to be taken.
     os.utime("/var/lib/qubes/vm-kernels/minimal/initramfs")
-    log = since("ahead")
+    log = since("ahead/vm")
     eq(start("ahead")[0], 0, "its kernel's directory changes: it starts")
     ok(log.says("thrown away: it is not what would be built now") and state("ahead")["domid"] != n["domid"], "as a new domain",
        log.text())
@@ -106,3 +106,4 @@ def down():
 
 
 rows((built_and_taken, thrown_away, killed_in_the_middle, down))
+done()

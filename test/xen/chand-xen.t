@@ -2,50 +2,10 @@
 # SPDX-License-Identifier: ISC
 # chand on real Xen: nodes that it writes and nodes that a qube scribbles, pages that a qube shows, quotas, and
 # xenstore's end.
-import ctypes, mmap, os, socket, struct, subprocess, sys, time
+import ctypes, mmap
+from dom0 import *
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from wire import LIMIT, XEN, qubes
-
-if not XEN:
-    print("1..0 # SKIP only on Xen")
-    sys.exit(0)
-
-CHAN, TESTS = "/run/qubes/s/chan.sock", os.environ["O"] + "/test/"
 libc = ctypes.CDLL(None, use_errno=True)
-n = 0
-
-
-def ok(good, name, note=""):
-    global n
-    n += 1
-    print("%sok %d - %s" % ("" if good else "not ", n, name), flush=True)
-    if not good:
-        print("# %r" % (note,), flush=True)
-
-
-def until(f, limit=LIMIT):
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        got = f()
-        if got:
-            return got
-        time.sleep(0.02)
-    return None
-
-
-def state(name):
-    with open("/run/qubes/state/" + name) as f:
-        return dict(l.strip().split("=", 1) for l in f)
-
-
-def store(what, *args):
-    r = subprocess.run(["xenstore-" + what, *args], capture_output=True, text=True, timeout=LIMIT)
-    return r.stdout.rstrip("\n") if r.returncode == 0 else None
-
-
-def inside(cmd, data=None):
-    return subprocess.run(["qvm-run", "-p", "-u", "root", "work", cmd], input=data, capture_output=True, timeout=LIMIT)
 
 
 def ask(text, uid=0, fds=()):
@@ -125,13 +85,9 @@ def first_bytes(m, count):
 qubes("work", "vault")
 W, V = state("work"), state("vault")
 w, v = int(W["domid"]), int(V["domid"])
-uid_of = lambda s, prog: 1900000000 + 8 * int(s["qid"]) + prog
-QREXECD, CONSOLE, GUID = (uid_of(W, p) for p in (1, 4, 6))
-for p in ("pages", "chan"):
-    with open(TESTS + p, "rb") as f:
-        inside("cat >/tmp/%s; chmod +x /tmp/%s" % (p, p), f.read())
+QREXECD, CONSOLE, GUID = (uid_of("work", p) for p in (1, 4, 6))
+put_inside("work", "pages", "chan")
 mine, theirs = "/local/domain/0/data/vchan/%d/" % w, "/local/domain/%d/data/vchan/0/" % w
-pid = lambda: int(subprocess.check_output(["s6-svstat", "-o", "pid", "/run/qubes/s6/chand"]))
 
 # Dom0's servers: their nodes.
 server = "role=server\nport=%d\ndomid=%d\n\n"
@@ -204,7 +160,7 @@ for what, a, b in (("huge values", "9" * 60, "1" * 60), ("no numbers", "-1", "0x
 for kind in ("big-order", "no-order", "same-place"):
     port += 1
     c = ask("role=client\nport=%d\ndomid=%d\n\n" % (port, w))
-    inside("(/tmp/chan evil 0 %d %s >/dev/null 2>&1 &)" % (port, kind))
+    inside("work", "(/tmp/chan evil 0 %d %s >/dev/null 2>&1 &)" % (port, kind))
     if not until(lambda: store("read", theirs + "%d/event-channel" % port)):
         ok(False, "it shows the page")
     waits(c, "not taken for a server: a page that makes no sense: " + kind)
@@ -214,7 +170,7 @@ store("write", theirs + "%d/event-channel" % port, "1")
 c = ask("role=client\nport=%d\ndomid=%d\n\n" % (port, w))
 call("role=watch\ndomid=%d\n\n" % w)[0].close()
 store("rm", theirs + str(port))
-inside("(/tmp/chan echo server 0 %d >/dev/null 2>&1 &)" % port)
+inside("work", "(/tmp/chan echo server 0 %d >/dev/null 2>&1 &)" % port)
 text, fds = answer(c)
 ok(text.startswith("result=ok") and len(fds) == 1, "stale nodes, then a server: it is met", text)
 c.close()
@@ -222,7 +178,7 @@ for fd in fds:
     os.close(fd)
 
 # Pages.
-inside("/tmp/pages grant 0 8 10 >/dev/null 2>&1")
+inside("work", "/tmp/pages grant 0 8 10 >/dev/null 2>&1")
 refs = until(lambda: store("read", "/local/domain/%d/data/pages" % w))
 refs = [int(r) for r in refs.split()]
 c, text, fds = grants(refs, w)
@@ -234,7 +190,7 @@ except PermissionError:
     ok(True, "a mapping that can be written is refused")
 m = mapped(fds[0], 8)
 ok(first_bytes(m, 8) == list(range(10, 18)), "they are what the qube shows", first_bytes(m, 8))
-inside("/tmp/pages fill")
+inside("work", "/tmp/pages fill")
 ok(until(lambda: m[0] == 11), "and what it writes there now", m[0])
 base = ctypes.addressof(ctypes.c_char.from_buffer_copy(b"x"))
 maps = [l for l in open("/proc/self/maps") if "gntdev" in l]
@@ -253,8 +209,8 @@ for who, uid in (("a qrexecd", QREXECD), ("the console", CONSOLE), ("nobody", 65
     ok(text.startswith("result=refused") and not fds, "no pages for " + who, text)
 
 # References that are none, or not for us: no page, and chand lives.
-before = pid()
-inside("/tmp/pages grant %d 2 1 >/dev/null 2>&1" % v)
+before = svpid("chand")
+inside("work", "/tmp/pages grant %d 2 1 >/dev/null 2>&1" % v)
 foreign = until(lambda: [int(r) for r in (store("read", "/local/domain/%d/data/pages" % w) or "").split()][:2] != refs[:2]
                 and [int(r) for r in store("read", "/local/domain/%d/data/pages" % w).split()])
 for what, some in (("granted to another domain", foreign), ("nonsense", [4294967295, 123456789]),
@@ -267,7 +223,7 @@ c, text, fds = grants(refs, v)
 got = mapped(fds[0], 8) if fds else 1
 ok(isinstance(got, int), "cannot be mapped: one qube's references, of another qube", text)
 c.close()
-inside("/tmp/pages drop")  # the second; the first goes on
+inside("work", "/tmp/pages drop")  # the second; the first goes on
 r, p = os.pipe()
 for what, pages, fd in (("a pipe", 8, r), ("fewer references than pages", 9, refs_fd(refs)), ("no page", 0, refs_fd(refs)),
                         ("too many at once", 16385, refs_fd(refs)), ("a file", 8, os.open("/proc/mounts", os.O_RDONLY))):
@@ -275,7 +231,7 @@ for what, pages, fd in (("a pipe", 8, r), ("fewer references than pages", 9, ref
     ok(text.startswith("result=refused") and not fds, "refused: " + what, text)
 c, text, fds = call("role=grants\npages=8\ndomid=%d\n\n" % w)
 ok(text.startswith("result=refused") and not fds, "refused: no descriptor", text)
-ok(pid() == before, "chand has seen it all")
+ok(svpid("chand") == before, "chand has seen it all")
 
 # The quota: of a qube, over all who ask for it.
 most = [8] * 16384
@@ -296,15 +252,13 @@ ok(until(lambda: grants(most[:5], w)[1].startswith("result=ok")), "given back wi
 b.close()
 
 # An agent whose page is in order and whose rings cannot be mapped.
-daemon = lambda: subprocess.check_output(["s6-svstat", "-o", "pid", "/run/qubes/s6/qrexecd/instance/work"])
-before_d = daemon()
+before_d = svpid("qrexecd/instance/work")
 subprocess.Popen(["qvm-run", "-u", "root", "work", "cp /tmp/chan /tmp/evil; A=/usr/lib/qubes/qrexec-agent;"
                   " mv $A /tmp/agent; killall -9 qrexec-agent; /tmp/evil evil 0 512 bad-grants; mv /tmp/agent $A"],
                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-log = "/var/log/qubes/work/qrexecd/current"
-ok(until(lambda: "the channel cannot be used" in open(log).read()), "rings that cannot be mapped: qrexecd says so")
-ok(until(lambda: inside("echo alive").stdout == b"alive\n", 3 * LIMIT), "and serves the agent that comes then")
-ok(daemon() == before_d, "the same qrexecd")
+ok(until(lambda: "the channel cannot be used" in logs("work/qrexecd")), "rings that cannot be mapped: qrexecd says so")
+ok(until(lambda: alive("work"), 3 * LIMIT), "and serves the agent that comes then")
+ok(svpid("qrexecd/instance/work") == before_d, "the same qrexecd")
 
 # Xenstore ends.
 c, text, fds = grants(refs, w)
@@ -318,14 +272,8 @@ text = call(server % (700, w))[1]
 ok("xenstore" in text, "a new channel is refused with the reason", text)
 ok(call("role=watch\ndomid=%d\n\n" % w)[1].startswith("result=ok"), "chand answers")
 ok(first_bytes(m, 1) == [11], "pages that are mapped stay", first_bytes(m, 1))
-
-
-def ticks():
-    return sum(int(x) for x in open("/proc/%d/stat" % before).read().rsplit(")", 1)[1].split()[11:13])
-
-
-t = ticks()
+t = cpu(before)
 time.sleep(2)
-ok(ticks() - t < 20, "and it does not spin", ticks() - t)
-ok(pid() == before, "it was never started anew")
-print("1..%d" % n)
+ok(cpu(before) - t < 0.2, "and it does not spin", cpu(before) - t)
+ok(svpid("chand") == before, "it was never started anew")
+done()

@@ -1,91 +1,19 @@
 # SPDX-License-Identifier: ISC
-"""For tests on real Xen, in Dom0: TAP, waiting with a limit, and what there is of a qube: domains (by what Xen says),
-nodes, loop devices, processes, files."""
-import glob, os, re, socket, struct, subprocess, sys, threading, time
+"""For tests on real Xen, in Dom0: what there is of a qube: domains (by what Xen says), nodes, loop devices, files."""
+import glob, os, re, socket, struct, subprocess, sys, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from wire import LIMIT, SLOW, XEN, few, qubes, recvall
+from tap import *
+from wire import recvall
 
-if not XEN:
-    print("1..0 # SKIP only on Xen")
-    sys.exit(0)
+xen_only()
 
-RUN, LOG, VM = "/run/qubes", "/var/log/qubes", "/etc/qubes/vm.d/"
 TOOLS = os.environ["O"] + "/test/"
-HZ = os.sysconf("SC_CLK_TCK")
-count = 0
-
-
-def ok(good, name, note=""):
-    global count
-    count += 1
-    print("%sok %d - %s" % ("" if good else "not ", count, name), flush=True)
-    if not good:
-        for line in str(note).splitlines()[-12:]:
-            print("# " + line[:400], flush=True)
-    return good
-
-
-def eq(got, want, name):
-    return ok(got == want, name, "got %r, wanted %r" % (got, want))
-
-
-def rows(table):
-    """Runs those that were named, or all: each a function; one that breaks is a row that failed."""
-    for f in table:
-        if len(sys.argv) > 1 and f.__name__ not in sys.argv[1:]:
-            continue
-        began = time.monotonic()
-        try:
-            f()
-        except Exception as e:
-            import traceback
-            ok(False, "%s: %s" % (f.__name__, type(e).__name__), traceback.format_exc())
-        print("# %s: %.1f s" % (f.__name__, time.monotonic() - began), flush=True)
-    print("1..%d" % count)
-
-
-def until(f, limit=LIMIT, step=0.02):
-    end = time.monotonic() + limit
-    while True:
-        got = f()
-        if got or time.monotonic() > end:
-            return got
-        time.sleep(step)
-
-
-def read(path):
-    try:
-        with open(path, errors="replace") as f:
-            return f.read()
-    except OSError:
-        return ""
-
-
-def write(path, text):
-    with open(path, "w") as f:
-        f.write(text)
-
-
-def sh(*argv, limit=2 * LIMIT, data=b""):
-    """Status and all that it said; None as status: it hangs."""
-    p = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
-        out = p.communicate(data, limit)[0]
-        return p.returncode, out.decode(errors="replace").strip()
-    except subprocess.TimeoutExpired:
-        p.kill()
-        p.wait()
-        return None, "hangs"
 
 
 def conf(name, **keys):
     """A qube's file; the keys of the machine's defaults hold, too. private_ is the key private."""
     write(VM + name, "label = red\n" + "".join("%s = %s\n" % (k.rstrip("_"), v) for k, v in keys.items()))
-
-
-def state(name):
-    return dict(x.split("=", 1) for x in read(RUN + "/state/" + name).splitlines())
 
 
 def is_state(name, word):
@@ -199,24 +127,6 @@ def loops():
             for f in glob.glob("/sys/block/loop*/loop/backing_file") if not read(f).startswith("/boot/")}
 
 
-def vm_log(name):
-    where = "%s/%s/vm/" % (LOG, name)
-    return "".join(read(f) for f in sorted(glob.glob(where + "@*")) + [where + "current"])
-
-
-class since:
-    """What the log of a qube's keeper and console says from now on."""
-
-    def __init__(self, name):
-        self.name, self.at = name, len(vm_log(name))
-
-    def text(self):
-        return vm_log(self.name)[self.at:]
-
-    def says(self, pattern, limit=LIMIT):
-        return until(lambda: re.search(pattern, self.text()), limit)
-
-
 def left(name, domid):
     """What is left of a qube and of its domain, by where."""
     there = ["file " + f for f in
@@ -247,33 +157,25 @@ def zombie(domid, what, seconds=2.0):
     return ok(gone, what, "%.1f s: %s" % (time.monotonic() - began, domains().get(domid)))
 
 
-def svpid(service):
-    return int(subprocess.run(["s6-svstat", "-o", "pid", RUN + "/s6/" + service], capture_output=True).stdout or -1)
-
-
 def keeper(name):
     return svpid("vm/instance/" + name)
-
-
-def child_of(pid):
-    for p in os.listdir("/proc"):
-        f = read("/proc/%s/stat" % p).rsplit(")", 1)[-1].split() if p.isdigit() else ""
-        if f and int(f[1]) == pid:
-            return int(p)
-    return -1
-
-
-def cpu(pid):
-    f = read("/proc/%d/stat" % pid).rsplit(")", 1)[-1].split()
-    return (int(f[11]) + int(f[12])) / HZ if f else 0.0
 
 
 def alive(name):
     return inside(name, "echo alive") == (0, "alive")
 
 
-def service(name, text, policy=True):
-    """One of Dom0's own."""
-    os.makedirs("/etc/qubes-rpc", exist_ok=True)
-    write("/etc/qubes-rpc/" + name, "#!/bin/sh\n" + text + "\n")
-    os.chmod("/etc/qubes-rpc/" + name, 0o755)
+def cats(name):
+    """How many run there."""
+    return inside(name, "ps -o comm")[1].split().count("cat")
+
+
+def allow_cat():
+    """t.Cat gives back what it gets: in Dom0, and wherever serve_cat() puts it; anybody may call it."""
+    service("t.Cat", "exec cat")
+    policy("t.Cat * @anyvm @anyvm allow\nt.Cat * @anyvm dom0 allow\n")
+
+
+def serve_cat(*names):
+    return [inside(q, "cd /usr/local/etc/qubes-rpc && printf '#!/bin/sh\\nexec cat\\n' >t.Cat && chmod +x t.Cat")[0]
+            for q in names]

@@ -9,7 +9,7 @@ DISK = "/var/tmp/private.img"
 
 def never_answers():
     conf("mute", kernelopts="rdinit=/bin/cat", qrexec_timeout=3)
-    log, began = since("mute"), time.monotonic()
+    log, began = since("mute/vm"), time.monotonic()
     rc, out = start("mute")
     eq(rc, 1, "an init that does nothing: qvm-start fails")
     ok("the agent did not answer in time" in out, "and says so", out)
@@ -21,7 +21,7 @@ def never_answers():
 
 def start_that_ends(opts, code, name, reason, n=1):
     conf("crash", kernelopts=opts, qrexec_timeout=8 * SLOW)
-    log = since("crash")
+    log = since("crash/vm")
     rc, out = start("crash")
     eq(rc, 1, name + ": qvm-start fails")
     ok(re.search(reason, out), name + ": with the reason", out)
@@ -45,7 +45,7 @@ def reboots_for_ever():
 def crash_and_reboot():
     conf("crash")
     eq(start("crash")[0], 0, "a decent one")
-    before, log = state("crash"), since("crash")
+    before, log = state("crash"), since("crash/vm")
     inside("crash", "reboot -f")
     again = until(lambda: state("crash").get("session", before["session"]) != before["session"] and
                   is_state("crash", "Running"), 3 * LIMIT)
@@ -55,7 +55,7 @@ def crash_and_reboot():
        "a new domain, the same qube", (before, after))
     ok(alive("crash"), "it is served")
     eq(nodes_of(int(before["domid"])), [], "nothing of the first")
-    log = since("crash")
+    log = since("crash/vm")
     sh("qvm-run", "-u", "root", "crash", "echo c >/proc/sysrq-trigger")
     ok(log.says("ended, code 20"), "crashed: code 20", log.text())
     is_gone("crash", int(after["domid"]), "and not started again: nothing is left")
@@ -86,7 +86,7 @@ def scribbles():
     rc, out = start("other")
     other = state("other")
     eq(rc, 0, "while it writes and removes without end: another starts")
-    log = since("other")
+    log = since("other/vm")
     eq(sh("qvm-kill", "other")[0], 0, "and ends")
     is_gone("other", int(other["domid"]), "and nothing of that one is left")
     ok("nodes not removed" not in log.text(), "its nodes are removed at once", log.text())
@@ -102,17 +102,9 @@ def scribbles():
     sh("qvm-kill", "scrib")
 
 
-def cats(qube):
-    """How many run there."""
-    return inside(qube, "ps -o comm")[1].split().count("cat")
-
-
 def closes_channels():
-    service("t.Cat", "exec cat")
-    write("/etc/qubes/policy.d/30-user.policy", "t.Cat * @anyvm @anyvm allow\nt.Cat * @anyvm dom0 allow\n")
-    serve = "printf '#!/bin/sh\\nexec cat\\n' >/usr/local/etc/qubes-rpc/t.Cat; chmod +x /usr/local/etc/qubes-rpc/t.Cat"
-    for q in ("work", "vault"):
-        inside(q, serve)
+    allow_cat()
+    serve_cat("work", "vault")
     agent = "killall -9 qrexec-agent"
     # Dom0's calls, both ways, while its agent dies.
     calls = [background("qvm-run", "-p", "work", "cat /dev/zero"),
@@ -150,7 +142,7 @@ def closes_channels():
 
 
 def floods_its_console():
-    log, seconds, pid = since("third"), 4, child_of(keeper("third"))
+    log, seconds, pid = since("third/vm"), 4, child_of(keeper("third"))
     shown = subprocess.Popen(["sh", "-c", "sleep 1000 | qvm-console third"], stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, start_new_session=True)
     os.set_blocking(shown.stdout.fileno(), False)
@@ -180,3 +172,4 @@ def floods_its_console():
 
 
 rows((never_answers, crashes_early, reboots_for_ever, crash_and_reboot, scribbles, closes_channels, floods_its_console))
+done()

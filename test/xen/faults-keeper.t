@@ -59,15 +59,8 @@ def served(what, limit=2 * LIMIT):
     ok(until(all_kinds, limit, 0.5), what + ": and new ones are served", last)
 
 
-def set_up():
-    service("t.Cat", "exec cat")
-    write("/etc/qubes/policy.d/30-user.policy", "t.Cat * @anyvm @anyvm allow\nt.Cat * @anyvm dom0 allow\n")
-    for q in ("work", "vault"):
-        inside(q, "printf '#!/bin/sh\\nexec cat\\n' >/usr/local/etc/qubes-rpc/t.Cat; chmod +x /usr/local/etc/qubes-rpc/t.Cat")
-
-
 def keeper_killed():
-    c, before, log, pid = calls(), state("work"), since("work"), keeper("work")
+    c, before, log, pid = calls(), state("work"), since("work/vm"), keeper("work")
     os.kill(pid, 9)
     ok(until(lambda: state("work").get("pid") not in (None, str(pid)) and is_state("work", "Running"), 2 * LIMIT),
        "the keeper is killed: the next one has it", log.text())
@@ -116,7 +109,7 @@ def killed_while_building():
     conf("half", private_="/var/tmp/half.img")
     sh("truncate", "-s", "16M", "/var/tmp/half.img")
     kept, there = loops(), set(domains())
-    log = since("half")
+    log = since("half/vm")
     starting = background("qvm-start", "half")
     made = until(lambda: set(domains()) - there, 2 * LIMIT, 0)
     pid = until(lambda: keeper("half") > 0 and keeper("half"))
@@ -144,7 +137,7 @@ def xenstore_ends():
                                   "vm/instance/work", "vm/instance/vault")}
     pids["console"] = child_of(keeper("work"))
     sh("pkill", "-9", "-x", "xenstored")
-    ok(until(lambda: "xenstore is gone" in vm_log("work")), "xenstore is killed: the keepers say so", vm_log("work")[-300:])
+    ok(until(lambda: "xenstore is gone" in logs("work/vm")), "xenstore is killed: the keepers say so", logs("work/vm")[-300:])
     go_on([(n, x) for n, x in c if x.push() or True], "xenstore is killed")
     conf("late")
     began = time.monotonic()
@@ -174,5 +167,7 @@ def xenstore_ends():
     zombie(domid, "and forgotten", 4)
 
 
-set_up()
+allow_cat()
+serve_cat("work", "vault")
 rows((keeper_killed, daemons_killed, killed_while_building, xenstore_ends))
+done()

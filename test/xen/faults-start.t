@@ -13,7 +13,7 @@ def what_there_is():
 
 
 def refused(name, reason, made=False):
-    before, log, number = what_there_is(), since("bad"), int(dom("spin", 1)[1])
+    before, log, number = what_there_is(), since("bad/vm"), int(dom("spin", 1)[1])
     rc, out = start("bad")
     eq(rc, 1, name + ": refused")
     ok(re.search(reason, out), name + ": with the reason", out)
@@ -106,7 +106,6 @@ def disks():
     eq((start("one")[0], start("two")[0]), (0, 0), "two share a template's root")
     rc, out = inside("one", "printf x >/dev/xvda")
     ok(rc != 0, "which they cannot write", out)
-    log = since("bad")
     conf("bad", root=img["root"])
     refused("a shared root, to be written", "disk .* is in use by (one|two)")
     sh("qvm-kill", "one"), sh("qvm-kill", "two")
@@ -114,3 +113,4 @@ def disks():
 
 
 rows((kernels, memory, disks))
+done()

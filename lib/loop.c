@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <time.h>
@@ -16,6 +17,7 @@
 #define TABLE_MIN 16 /* places in a table */
 #define QUIET_MS 1000
 #define STACK_LOOK 65536
+#define EVENTS 64 /* of one wait, with loop_many */
 
 struct watch {
 	loop_fn *fn;
@@ -53,6 +55,7 @@ struct loop {
 	uint32_t last_id;
 	uint64_t now;
 	struct sigs *sigs;
+	int ep; /* -1: poll */
 	bool stop;
 	int code;
 };
@@ -74,7 +77,24 @@ loop_new(void)
 	if (l == NULL)
 		die("loop");
 	l->now = now_ms();
+	l->ep = -1;
 	return l;
+}
+
+bool
+loop_many(struct loop *l)
+{
+	l->ep = epoll_create1(EPOLL_CLOEXEC);
+	return l->ep >= 0;
+}
+
+/* The bits of poll and epoll are the same. */
+static bool
+tell(const struct loop *l, int op, int fd, short events)
+{
+	struct epoll_event e = {.events = (uint32_t)events, .data.fd = fd};
+
+	return l->ep < 0 || epoll_ctl(l->ep, op, fd, &e) == 0;
 }
 
 void
@@ -89,6 +109,8 @@ loop_free(struct loop *l)
 		close(s->fd);
 		free(s);
 	}
+	if (l->ep >= 0)
+		close(l->ep);
 	free(l->pfd);
 	free(l->watch);
 	free(l->at);
@@ -139,6 +161,8 @@ loop_add(struct loop *l, int fd, short events, loop_fn *fn, void *arg)
 	if (fd < 0 || !grow(l, fd))
 		return false;
 	loop_del(l, fd);
+	if (!tell(l, EPOLL_CTL_ADD, fd, events))
+		return false;
 	l->pfd[l->n] = (struct pollfd){.fd = fd, .events = events};
 	l->watch[l->n] = (struct watch){.fn = fn, .arg = arg};
 	l->at[fd] = (int)l->n++;
@@ -150,8 +174,10 @@ loop_set(struct loop *l, int fd, short events)
 {
 	int i = place(l, fd);
 
-	if (i >= 0)
-		l->pfd[i].events = events;
+	if (i < 0 || l->pfd[i].events == events)
+		return;
+	l->pfd[i].events = events;
+	tell(l, EPOLL_CTL_MOD, fd, events);
 }
 
 void
@@ -161,6 +187,7 @@ loop_del(struct loop *l, int fd)
 
 	if (i < 0)
 		return;
+	tell(l, EPOLL_CTL_DEL, fd, 0);
 	l->pfd[i].fd = -1;
 	l->at[fd] = -1;
 	l->holes++;
@@ -360,9 +387,25 @@ run_watches(struct loop *l)
 		/* what another callback has just switched off is not told */
 		short what = p.revents & (short)(p.events | POLLERR | POLLHUP | POLLNVAL);
 
+		l->pfd[i].revents = 0; /* epoll names only those with news */
 		if (p.fd >= 0 && what != 0)
 			w.fn(l, p.fd, what, w.arg);
 	}
+}
+
+static int
+wait_for(struct loop *l, int ms)
+{
+	struct epoll_event e[EVENTS];
+	int n;
+
+	if (l->ep < 0)
+		return poll(l->pfd, l->n, ms);
+	n = epoll_wait(l->ep, e, EVENTS, ms);
+	for (int i = 0; i < n; i++)
+		if (place(l, e[i].data.fd) >= 0)
+			l->pfd[place(l, e[i].data.fd)].revents = (short)e[i].events;
+	return n;
 }
 
 /*
@@ -389,7 +432,7 @@ loop_run(struct loop *l)
 
 		close_holes(l);
 		ms = timeout(l);
-		n = poll(l->pfd, l->n, ms < 0 && !tidy ? QUIET_MS : ms);
+		n = wait_for(l, ms < 0 && !tidy ? QUIET_MS : ms);
 		if (n < 0) {
 			if (errno != EINTR && errno != EAGAIN)
 				die("poll");

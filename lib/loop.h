@@ -14,6 +14,9 @@ typedef void loop_fn(struct loop *l, int fd, short revents, void *arg);
 
 struct loop *loop_new(void); /* exits 111 without memory */
 void loop_free(struct loop *l);
+/* Before anything is added: by epoll, which the filter has to allow (epoll_ctl, epoll_wait, musl's
+ * epoll_pwait). For many clients and short answers. Delete descriptors before closing them. */
+bool loop_many(struct loop *l);
 bool loop_add(struct loop *l, int fd, short events, loop_fn *fn, void *arg); /* false: no memory */
 void loop_set(struct loop *l, int fd, short events);
 void loop_del(struct loop *l, int fd); /* does not close */

@@ -44,8 +44,8 @@ main(int argc, char **argv)
 	d.loop = loop_new();
 	signal(SIGPIPE, SIG_IGN);
 	setup(&d, argc, argv);
-	if (!loop_signals(d.loop, term, 2, on_term, &d))
-		die("signals");
+	if ((d.managed && !loop_many(d.loop)) || !loop_signals(d.loop, term, 2, on_term, &d))
+		die("loop");
 
 	sandbox(&d);
 

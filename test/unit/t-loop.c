@@ -12,6 +12,16 @@
 #include "loop.h"
 
 static char order[64];
+static bool many;
+
+static struct loop *
+fresh(void)
+{
+	struct loop *l = loop_new();
+
+	assert_true(!many || loop_many(l));
+	return l;
+}
 
 static void
 note(struct loop *l, int fd, short revents, void *arg)
@@ -28,7 +38,7 @@ note(struct loop *l, int fd, short revents, void *arg)
 static void
 timers_in_order(void **state)
 {
-	struct loop *l = loop_new();
+	struct loop *l = fresh();
 	uint32_t gone;
 
 	order[0] = '\0';
@@ -65,7 +75,7 @@ readable(struct loop *l, int fd, short revents, void *arg)
 static void
 timer_without_delay_starves_nobody(void **state)
 {
-	struct loop *l = loop_new();
+	struct loop *l = fresh();
 	int p[2], seen = 0;
 
 	rounds = 0;
@@ -116,7 +126,7 @@ on_old(struct loop *l, int fd, short revents, void *arg)
 static void
 reused_number_gets_no_stale_event(void **state)
 {
-	struct loop *l = loop_new();
+	struct loop *l = fresh();
 	struct swap s = {.told = 0};
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, s.a), 0);
@@ -149,7 +159,7 @@ switch_off(struct loop *l, int fd, short revents, void *arg)
 static void
 event_switched_off_is_not_told(void **state)
 {
-	struct loop *l = loop_new();
+	struct loop *l = fresh();
 	int p[2], told = 0;
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, p), 0);
@@ -191,7 +201,7 @@ many_descriptors(void **state)
 
 	if (setrlimit(RLIMIT_NOFILE, &r) < 0)
 		skip();
-	l = loop_new();
+	l = fresh();
 	for (int i = 0; i < N; i++) {
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends[i]), 0);
 		assert_true(loop_add(l, ends[i][0], POLLIN, one_of_many, &ends[i][1]));
@@ -214,7 +224,7 @@ static void
 signals(void **state)
 {
 	static const int sigs[] = {SIGUSR1, SIGUSR2};
-	struct loop *l = loop_new();
+	struct loop *l = fresh();
 	int sum = 0;
 
 	assert_true(loop_signals(l, sigs, 2, on_sig, &sum));
@@ -246,7 +256,7 @@ stop_then(struct loop *l, int fd, short revents, void *arg)
 static void
 rest(void **state)
 {
-	struct loop *l = loop_new();
+	struct loop *l = fresh();
 	int p[2], seen = 0;
 
 	assert_int_equal(pipe(p), 0);
@@ -277,7 +287,7 @@ stop_it(struct loop *l, int fd, short revents, void *arg)
 static void
 after_a_storm(void **state)
 {
-	struct loop *l = loop_new();
+	struct loop *l = fresh();
 	int fd[600], last = 599;
 
 	for (int round = 0; round < 3; round++) {
@@ -304,7 +314,7 @@ after_a_storm(void **state)
 static void
 after_silence(void **state)
 {
-	struct loop *l = loop_new();
+	struct loop *l = fresh();
 	volatile char mine[8192];
 	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
 	const struct itimerspec t = {.it_value = {.tv_sec = 1, .tv_nsec = 200000000}};
@@ -335,5 +345,8 @@ main(void)
 	    cmocka_unit_test(rest),
 	};
 
-	return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
+	int bad = cmocka_run_group_tests_name("loop", tests, NULL, NULL);
+
+	many = true;
+	return bad + cmocka_run_group_tests_name("loop by epoll", tests, NULL, NULL);
 }

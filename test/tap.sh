@@ -3,7 +3,7 @@
 #   . "${0%/*}/../tap.sh"; in_house "$@"
 # On real Xen (test/xen) it runs in Dom0 itself, with HOUSE=1 and BACKEND=xen. SLOW: by how much a machine is slower
 # than most; limits grow by it. LESS: what repeats something for its own sake does so that many times less.
-tap_n=0
+tap_n=0 tap_red=0
 : "${SLOW:=1}" "${LESS:=1}"
 
 in_house() { # once more inside a house with the daemons up, unless we are there
@@ -26,7 +26,7 @@ qubes() { # NAME...: these run; those that a saved machine has running already s
 }
 ok() { # RESULT(0|1...) NAME
 	tap_n=$((tap_n + 1))
-	if [ "$1" = 0 ]; then echo "ok $tap_n - $2"; else echo "not ok $tap_n - $2"; fi
+	if [ "$1" = 0 ]; then echo "ok $tap_n - $2"; else echo "not ok $tap_n - $2"; tap_red=1; fi
 }
 is() { # GOT WANT NAME
 	if [ "$1" = "$2" ]; then ok 0 "$3"; else ok 1 "$3"; echo "# got '$1', wanted '$2'" | head -c 600; echo; fi
@@ -38,7 +38,10 @@ skip() { # NAME WHY
 	tap_n=$((tap_n + 1))
 	echo "ok $tap_n - $1 # SKIP $2"
 }
-done_testing() { echo "1..$tap_n"; }
+done_testing() { # the last line of a test, and its status
+	echo "1..$tap_n"
+	[ "$tap_red" = 0 ]
+}
 rc() { # COMMAND...: its exit status as output
 	"$@" >/dev/null 2>&1 && echo 0 || echo $?
 }

@@ -10,7 +10,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PACKAGES = """python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libexpat1 zlib1g libffi8 libc6 libgcc-s1
     dash coreutils findutils grep sed mawk procps util-linux libproc2-0 libsystemd0 libselinux1 libpcre2-8-0 libacl1 libattr1
     libgmp10 libmount1 libblkid1 libuuid1 libsmartcols1 libtinfo6 libncursesw6 libcap-ng0 libcap2 libgcrypt20
-    libgpg-error0 liblzma5 libzstd1 liblz4-1 libudev1 libcrypt1""".split()
+    libgpg-error0 liblzma5 libzstd1 liblz4-1 libudev1 libcrypt1 libx11-6 libxcb1 libxau6 libxdmcp6 libbsd0 libmd0""".split()
+# What our own programs need that are not in the image.
+LIBRARIES = ["libX11.so.6"]
 # Where busybox's differ, tests mean these.
 BIN = """cat chmod chown cp cut date df dd du env head id kill ln ls mkdir mkfifo mknod mktemp mv nice nproc od printf
     readlink realpath rm rmdir seq sha256sum sleep sort stat tail tee test timeout touch tr true truncate uniq wc
@@ -59,6 +61,9 @@ def tools(root, out, tree):
         src = first(root, name, ZONES)
         shutil.copy2(src, tree + "/bin/" + name)
         libraries(root, src, libs)
+    for name in LIBRARIES:
+        libs[name] = first(root, name, ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"))
+        libraries(root, libs[name], libs)
     os.symlink("python3.11", tree + "/bin/python3")
     os.symlink("mawk", tree + "/bin/awk")
     shutil.copytree(py, tree + "/lib/python3.11", symlinks=True, ignore=shutil.ignore_patterns(

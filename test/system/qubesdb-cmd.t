@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
 # The qubesdb commands (spec/qubesdb 7): options, output and exit codes, with a Dom0's qdbd and a qube's, by hand.
-import atexit, os, shutil, signal, socket, struct, subprocess, sys, tempfile, time
+import atexit, os, select, shutil, signal, socket, struct, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from wire import *
@@ -9,6 +9,7 @@ from wire import *
 local_only("qdbd by hand")
 
 O = os.environ.get("O", "build/local")
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # ^C is tested, also where it was ignored
 BIN = tempfile.mkdtemp(prefix="qdb-bin-")
 atexit.register(shutil.rmtree, BIN, True)
 for prog in ("qubesdb-cmd", "qdbd"):
@@ -53,7 +54,9 @@ class House:
         return p.returncode, p.stdout, p.stderr
 
     def start(self, verb, *args, **kw):
-        return subprocess.Popen(self.argv(verb, *args, **kw), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        p = subprocess.Popen(self.argv(verb, *args, **kw), bufsize=0, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.running.append(p)
+        return p
 
     def does(self, verb, *args, rc=0, out=b"", err=b"", **kw):
         got = self.run(verb, *args, **kw)
@@ -95,7 +98,14 @@ def waiting(h, *processes, where="dom0", d="work"):
 
 
 def line(p):
-    return p.stdout.readline()
+    got = b""
+    while not got.endswith(b"\n"):
+        assert select.select([p.stdout], [], [], LIMIT)[0], "nothing more than %r" % got
+        b = os.read(p.stdout.fileno(), 1)
+        if not b:
+            break
+        got += b
+    return got
 
 
 @test

@@ -26,8 +26,7 @@ char *qdb_read(qdb_handle_t h, char *path, unsigned int *value_len);
 char **qdb_list(qdb_handle_t h, char *path, unsigned int *list_len);
 /* path, value, path, value, ..., NULL, NULL; values_len (may be NULL): the lengths, an array to
  * free; list_len (may be NULL): how many pairs. */
-char **qdb_multiread(
-    qdb_handle_t h, char *path, unsigned int **values_len, unsigned int *list_len);
+char **qdb_multiread(qdb_handle_t h, char *path, unsigned int **values_len, unsigned int *list_len);
 
 /* 1 on success, 0 on failure. Removing what is not there succeeds. A path that ends in / stands for
  * all below it. */

@@ -425,8 +425,12 @@ drop_stack(void)
 int
 loop_run(struct loop *l)
 {
-	bool tidy = false; /* nothing has happened for QUIET_MS, and nothing will by itself */
+	/* Nothing has happened for QUIET_MS, and nothing will by itself. With epoll once is enough:
+	 * a wait with a limit sets the processor's timer. */
+	bool tidy = l->ep >= 0;
 
+	if (tidy)
+		drop_stack();
 	while (!l->stop) {
 		int ms, n;
 
@@ -443,7 +447,7 @@ loop_run(struct loop *l)
 			tidy = true;
 			continue;
 		}
-		tidy = false;
+		tidy = l->ep >= 0;
 		l->now = now_ms();
 		run_timers(l);
 		run_watches(l);

@@ -326,25 +326,6 @@ on_answer(struct qdbd *d, const struct qdb_hdr *h, const struct key *k, const ui
 	store_settle(&d->store, e);
 }
 
-/* What Dom0 has not named, and had given before, is gone there. */
-static void
-sweep(struct qdbd *d)
-{
-	struct entry *e, *next;
-	struct key k;
-
-	for (e = d->store.first; e != NULL; e = next) {
-		next = e->next;
-		if (e->v[DOM0] == NULL || (e->flags & (FRESH | DIRTY)))
-			continue;
-		key_of(&k, e);
-		store_drop(&d->store, e, DOM0);
-		if (store_view(e, QUBE) == NULL)
-			clients_tell(d, &k);
-		store_settle(&d->store, e);
-	}
-}
-
 static bool
 same(const struct value *v, const uint8_t *value, size_t len)
 {
@@ -362,9 +343,6 @@ take_given(struct qdbd *d, const struct qdb_hdr *h, const struct key *k, const u
 		e->flags |= PEER_HAS;
 	else if (!take_value(d, k, value, h->len))
 		full(d, k);
-	e = store_find(&d->store, k);
-	if (e != NULL)
-		e->flags |= FRESH;
 	clients_tell(d, k);
 }
 
@@ -381,9 +359,9 @@ on_given_us(struct qdbd *d, const struct qdb_hdr *h, const struct key *k, const 
 		bad(d, "no key or no value", h);
 	} else {
 		p->taking = false;
+		/* What Dom0 has not named stays: a daemon that was killed there asks for it now. */
 		if (d->side == DOM0)
 			return;
-		sweep(d);
 		p->synced = true;
 		ready(d);
 	}

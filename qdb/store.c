@@ -388,7 +388,7 @@ store_unlinked(struct store *s, bool keep)
 	}
 	for (e = s->first; e != NULL; e = next) {
 		next = e->next;
-		e->flags &= (uint8_t) ~(PEER_HAS | FRESH);
+		e->flags &= (uint8_t)~PEER_HAS;
 		if (!keep)
 			store_mark(s, e, 0);
 		store_settle(s, e);

@@ -55,7 +55,6 @@ enum {
 	PEER_HAS = 2,  /* the other daemon is known to have it */
 	DIRTY = 4,     /* it is to hear of it */
 	IN_FLIGHT = 8, /* it has not answered yet */
-	FRESH = 16,    /* named in this synchronisation */
 };
 
 struct entries {

@@ -50,11 +50,14 @@ FUZZ_SRC_f-state = startd/qids.c
 UNIT_SRC_t-libqubesdb = qdb/libqubesdb.c qdb/libqubesdb-wire.c
 FUZZ_SRC_f-libqubesdb = qdb/libqubesdb.c qdb/libqubesdb-wire.c
 UNIT_SRC_t-qdb-store = qdb/store.c
+QDB_FUZZ = qdb/store.c qdb/client.c qdb/peer.c
+FUZZ_SRC_f-qdb-sock = $(QDB_FUZZ)
+FUZZ_SRC_f-qdb-peer = $(QDB_FUZZ)
 UNIT = $(patsubst test/unit/%.c,%,$(wildcard test/unit/t-*.c))
 FUZZ = $(patsubst test/fuzz/%.c,%,$(wildcard test/fuzz/f-*.c))
 TESTBIN = $(O)/test
 # What system tests need besides the programs themselves.
-TEST_PROGS = $(TESTBIN)/inject
+TEST_PROGS = $(TESTBIN)/inject $(TESTBIN)/qdb-flood
 FUZZCC = clang
 FUZZ_SECONDS = 60
 ASAN = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -122,6 +125,11 @@ bench: deps-check
 	@O=$(O) STATIC=$(STATIC) test/house -u test/bench/run
 bench-build: $(BENCH)
 .PHONY: bench-build
+
+# In a qube: a hostile qdbd (qubesdb.t).
+$(TESTBIN)/qdb-flood: $(O)/obj/test/unit/qdb-flood.o $(O)/lib.a
+	@mkdir -p $(@D)
+	$(LIBC_CC) $(LDFLAGS) -static -o $@ $^
 
 # Helper programs. inject makes a live process execute a system call (any test may use it);
 # sandboxed-* are what t-sandbox looks at, against either libc.

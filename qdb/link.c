@@ -155,7 +155,8 @@ ask(struct qdbd *d)
 	static const char request[] = "role=server\nport=111\n\n";
 
 	d->asking = sock_connect(CHAN_SOCK);
-	if (d->asking < 0 || !sock_send_fd(d->asking, request, sizeof request - 1, -1) ||
+	if (d->asking < 0 ||
+	    send(d->asking, request, sizeof request - 1, MSG_NOSIGNAL) != sizeof request - 1 ||
 	    !loop_add(d->loop, d->asking, POLLIN, on_answer, d))
 		no_server(d, strerror(errno));
 }

@@ -53,6 +53,8 @@ uid_of() {
 	qrexecd) echo $((1900000000 + 8 * qid + 1)) ;;
 	console) echo $((1900000000 + 8 * qid + 4)) ;;
 	relay) echo $((1900000000 + 8 * qid + 5)) ;;
+	qdbd) echo $((1900000000 + 8 * qid + 7)) ;;
+	qdbd-dom0) echo 1900000007 ;;
 	plain) echo 0 ;;
 	esac
 }
@@ -97,13 +99,13 @@ everything() { # WHAT: what nobody may, with what there really is. A slow machin
 # Without a sandbox all of it works, so a refusal below means something.
 everything works plain
 
-for who in policyd qrexecd console relay; do
+for who in policyd qrexecd console relay qdbd qdbd-dom0; do
 	[ $who != relay ] || hold
 	until_true filtered $who
 	p=$(pid_of $who)
 	is "$(field "$p" Uid)" "$(uid_of $who)" "$who: own uid"
 	is "$(field "$p" Gid)" "$(uid_of $who)" "$who: own gid"
-	[ $who = qrexecd ] && groups=1900000000 || groups=
+	case $who in qrexecd | qdbd*) groups=1900000000 ;; *) groups= ;; esac
 	is "$(sed -n 's/^Groups:[[:space:]]*\(.*[0-9]\)* *$/\1/p' "/proc/$p/status")" "$groups" "$who: groups '$groups'"
 	for set in CapInh CapPrm CapEff CapBnd CapAmb; do
 		is "$(field "$p" $set)" 0000000000000000 "$who: $set 0"
@@ -116,7 +118,7 @@ for who in policyd qrexecd console relay; do
 done
 exec 9>&-
 
-# What two of them do need, and what stands beside it.
+# What some of them do need, and what stands beside it.
 works policyd create /var/log/qubes/audit/mine
 works policyd open /etc/qubes/policy.d/30-user.policy
 for f in /etc/qubes/policy.d/00-mine.policy /run/qubes/policy.d/mine.policy /run/qubes/state/mine \
@@ -129,9 +131,20 @@ refused policyd connect /run/qubes/q/work/peer
 works qrexecd connect /run/qubes/s/policy.sock
 works qrexecd connect /run/qubes/q/dom0/peer
 refused qrexecd connect /run/qubes/ask/policy.Ask
+works qdbd connect /run/qubes/s/chan.sock
+for f in /run/qubes/q/work/qrexec /run/qubes/q/work/peer /run/qubes/q/work/qubesdb /run/qubes/q/dom0/qubesdb /run/qubes/q/dom0/peer; do
+	refused qdbd connect $f
+done
+for f in /run/qubes/q/work/mine /run/qubes/state/mine /run/qubes/s/mine /etc/qubes/vm.d/mine; do
+	refused qdbd create $f
+done
+refused qdbd open /etc/qubes/vm.d/work
+refused qdbd open /run/qubes/state/work
 
 # Who was shot is back.
 is "$(LIMIT=20 until_true qvm-run -p work true; echo $?)" 0 'the qube still serves'
+is "$(LIMIT=20 until_true qubesdb-read -d work /name; qubesdb-read -d work /name; qubesdb-read /name)" 'work
+dom0' 'and its store, and Dom0'"'"'s'
 is "$(for p in $bystander $keeper; do kill -0 "$p" || echo gone; done)" '' 'the bystanders live'
 
 # Each line of a filter: a system call with the arguments it must have.
@@ -146,7 +159,7 @@ lines() { # FILTER
 		fi
 	done
 }
-for f in policy/policyd qrexecd/qrexecd dom0/qrexec-dom0 console/console; do
+for f in policy/policyd qrexecd/qrexecd dom0/qrexec-dom0 console/console qdb/qdbd qdb/qdbd-qube; do
 	n=$(sed -n 's/.*_filter_calls = \([0-9]*\).*/\1/p' "$out/gen/${f##*/}.filter.h")
 	[ "${n:-99}" -le 30 ]
 	ok $? "${f##*/}: $n system calls, at most 30"

@@ -2,6 +2,7 @@
 /*
  * qdbd: one per qube in Dom0, and one in the qube. One struct, one poll loop, nothing waits.
  *   store.c    keys, their two layers, what is to be sent
+ *   door.c     who is let in
  *   client.c   local programs: requests, watches
  *   peer.c     the other daemon: synchronisation, replication
  *   link.c     where the channel comes from, and when it comes again
@@ -100,12 +101,14 @@ struct qdbd {
 };
 
 /* --- client.c --- */
-void clients_serve(struct qdbd *d);
 void clients_came(struct qdbd *d, int fd, uid_t uid, bool ro); /* owns fd */
 /* Who watches key hears of it, by clients_flush at the latest. */
 void clients_tell(struct qdbd *d, const struct key *k);
 void clients_flush(struct qdbd *d);
-void clients_end(struct qdbd *d);
+unsigned clients_of(const struct qdbd *d, uid_t uid);
+
+/* --- door.c --- */
+void clients_serve(struct qdbd *d);
 
 /* --- peer.c --- */
 void peer_take(struct qdbd *d, struct vchan *v);

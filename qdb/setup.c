@@ -127,7 +127,7 @@ on_key(void *arg, const char *path, const char *value, size_t len)
 
 	if (strlen(path) >= sizeof field)
 		return false;
-	memcpy(field, path, strlen(path));
+	snprintf(field, sizeof field, "%s", path);
 	return key_take(&k, field) && key_writable(&k) && len <= QDB_VALUE_MAX &&
 	       store_put(&d->store, DOM0, &k, value, len) != NULL;
 }

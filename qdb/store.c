@@ -324,15 +324,6 @@ store_remove(struct store *s, enum side by, struct entry *e)
 	account(s, e, 1);
 }
 
-void
-store_drop(struct store *s, struct entry *e, enum side layer)
-{
-	account(s, e, -1);
-	clear(e, layer);
-	e->flags &= (uint8_t)~REMOVED;
-	account(s, e, 1);
-}
-
 /* ---- what the other daemon is to hear ---- */
 
 static struct entries *
@@ -398,11 +389,14 @@ store_unlinked(struct store *s, bool keep)
 void
 store_free(struct store *s)
 {
-	while (s->first != NULL) {
-		clear(s->first, DOM0);
-		clear(s->first, QUBE);
-		store_mark(s, s->first, 0);
-		store_settle(s, s->first);
+	struct entry *e, *next;
+
+	for (e = s->first; e != NULL; e = next) {
+		next = e->next;
+		clear(e, DOM0);
+		clear(e, QUBE);
+		store_mark(s, e, 0);
+		store_settle(s, e);
 	}
 	*s = (struct store){0};
 }

@@ -83,7 +83,6 @@ struct entry *store_put(
     struct store *s, enum side by, const struct key *k, const void *value, size_t len);
 /* That side no longer sees it. The entry may be freed by store_settle only. */
 void store_remove(struct store *s, enum side by, struct entry *e);
-void store_drop(struct store *s, struct entry *e, enum side layer); /* just that layer */
 /* To the end of the list, or out of both. */
 void store_mark(struct store *s, struct entry *e, uint8_t list);
 /* Freed if nobody has anything to remember of it. */

@@ -12,7 +12,8 @@ q() { qvm-run -p "$@"; }
 gone() { [ ! -e "/proc/$1" ]; }
 nothing() { # NAME: what is left of it, one a line
 	ls -d "/run/qubes/state/$1" "/run/qubes/q/$1" "/run/qubes/qrexec.$1" "/run/qubes/local/$1" "/run/qubes/vm/$1" \
-	    "/run/qubes/s6/vm/instances/$1" "/run/qubes/s6/qrexecd/instances/$1" "/run/qubes/s6/vm/instance/$1" 2>/dev/null
+	    "/run/qubes/s6/vm/instances/$1" "/run/qubes/s6/qrexecd/instances/$1" "/run/qubes/s6/vm/instance/$1" \
+	    "/run/qubes/s6/qdbd/instances/$1" 2>/dev/null
 	find /run/qubes -maxdepth 1 -lname "q/$1/*"
 	pgrep -u "$2-$3" 2>/dev/null
 }
@@ -124,6 +125,47 @@ if ! on_xen; then
 secret' 'the private directory is kept, and is the home'
 	like "$(field work domid)" '^[3-9]$' 'a new domain id'
 fi
+
+# The keeper is killed while the domain waits for its store: the next one lets it run, when that is there.
+qdbd=/usr/lib/qubes/qdbd
+mv $qdbd $qdbd.real
+printf '#!/bin/sh\nuntil [ -e /run/go ]; do sleep 0.1; done\nexec %s.real "$@"\n' $qdbd >$qdbd
+chmod 755 $qdbd
+printf 'label = green\n' >/etc/qubes/vm.d/waits
+qvm-start waits >/dev/null 2>&1 &
+start=$!
+asleep() { # it is built and has not run
+	[ "$(field waits state)" = Transient ] && if on_xen; then
+		! grep -q unpaused /var/log/qubes/waits/vm/current
+	else
+		[ "$(sed 's/.*) //' "/proc/$(field waits init_pid)/stat" | cut -c1)" = T ]
+	fi
+}
+until_true asleep
+ok $? 'a domain whose store is not there yet does not run'
+session=$(field waits session)
+pid=$(field waits pid)
+kill -9 "$pid"
+other_keeper() { grep -q "adopts session $session" /var/log/qubes/waits/vm/current; }
+until_true other_keeper
+asleep
+ok $? 'nor when its keeper is killed'
+: >/run/go
+LIMIT=20 until_true is_state waits Running
+ok $? 'it runs when the store is there'
+on_xen || q -u root waits ': >/run/go' # its own is the same program
+reads() { [ "$(q waits 'qubesdb-read /name')" = waits ]; }
+until_true reads
+ok $? 'and the qube reads it'
+kill -9 "$(field waits pid)"
+adopted() { [ "$(grep -c "adopts session $session" /var/log/qubes/waits/vm/current)" = 2 ] && is_state waits Running; }
+until_true adopted
+is "$? $(q waits 'qubesdb-read /name')" '0 waits' 'a keeper that is killed later: nothing changes'
+is "$(grep -c unpaused /var/log/qubes/waits/vm/current)" "$(on_xen && echo 1 || echo 0)" 'it was let run once'
+kill $start 2>/dev/null
+mv $qdbd.real $qdbd
+qvm-kill waits
+rm /etc/qubes/vm.d/waits /run/go
 
 # Ends.
 base=$((2000000000 + 65536 * $(field work qid)))

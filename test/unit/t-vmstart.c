@@ -53,7 +53,8 @@ requests(void **state)
 	    "op=kill\nticket=0123456789abcdef0123456789abcdef\n\n", "op=start\nticket=xyz\n\n",
 	    "op=start\nname=work\ntimeout=3\n\n", "op=shutdown\nname=work\ntimeout=x\n\n",
 	    "op=shutdown\nname=work\nforce=no\n\n", "op=start\nname=work\nother=1\n\n",
-	    "op=start\nname=work\ncode=3\n\n", "name=work\n\n"};
+	    "op=start\nname=work\ncode=3\n\n", "name=work\n\n", "op=store\nname=dom0\n\n",
+	    "op=store\nticket=0123456789abcdef0123456789abcdef\n\n"};
 	struct start_request r;
 
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
@@ -68,9 +69,14 @@ requests(void **state)
 static void
 who_may(void **state)
 {
-	struct start_request start, up, ticket;
+	struct start_request start, store, up, ticket;
 
 	assert_null(request("op=start\nname=work\n\n", &start));
+	assert_null(request("op=store\nname=work\n\n", &store));
+	assert_int_equal(store.op, OP_STORE);
+	assert_non_null(request_allowed(&store, 1000, true));
+	assert_non_null(request_allowed(&store, prog_uid(3, PROG_QDB), false));
+	assert_null(request_allowed(&store, 0, true));
 	assert_null(request("op=up\nname=work\n\n", &up));
 	assert_null(request("op=start\nticket=0123456789abcdef0123456789abcdef\n\n", &ticket));
 	assert_null(request_allowed(&start, 1000, true));

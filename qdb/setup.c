@@ -217,6 +217,7 @@ to_log(const struct qdbd *d)
 	int fd;
 
 	snprintf(path, sizeof path, LOG_DIR "/qubesdb.%s.log", d->side == DOM0 ? d->name : "dom0");
+	(void)mkdir(LOG_DIR, 0755); /* a qube may have none yet */
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_CLOEXEC, 0640);
 	if (fd < 0)
 		die("cannot open %s", path);

@@ -84,8 +84,11 @@ TABLE = (
 
 
 def keys_of_each_kind():
+    seen = {}
     for name, lines, _, _ in TABLE:
         conf(name, lines)
+    if XEN:  # memory
+        run("qvm-kill", "vault", "third")
     for name in ("t-net", "t-app", "t-proxy", "t-tmpl", "t-disp"):
         _, _, more, values = next(t for t in TABLE if t[0] == name)
         r = qubes(name)
@@ -97,13 +100,19 @@ def keys_of_each_kind():
         got = qube_has(name)
         eq({k: got.get(k) for k in values}, values, name + ": what they say")
         eq(got.get("/name"), name, name + ": its name")
-    ip = {q: text("qubesdb-read", "-d", q, "/qubes-netvm-gateway" if q == "t-net" else "/qubes-ip")
-          for q in ("t-net", "t-app", "t-proxy")}
-    ok(len(set(ip.values())) == 3 and all(v.startswith("10.137.") for v in ip.values()), "each has its own address", ip)
-    eq([text("qubesdb-read", "-d", q, "/qubes-gateway") for q in ("t-app", "t-proxy")], [ip["t-net"]] * 2,
-         "and its net qube's as gateway")
+        seen[name] = got
+        if name != "t-net":
+            run("qvm-kill", name)
+    ip = [seen["t-net"]["/qubes-netvm-gateway"]] + [seen[q]["/qubes-ip"] for q in ("t-app", "t-proxy")]
+    ok(len(set(ip)) == 3 and all(v.startswith("10.137.") for v in ip), "each has its own address", ip)
+    eq([seen[q]["/qubes-gateway"] for q in ("t-app", "t-proxy")], ip[:1] * 2, "and its net qube's as gateway")
+    run("qvm-start", "t-app")
+    old = pid("t-net")
+    os.kill(int(old), 9)
+    until(lambda: pid("t-net") not in (None, old))
+    ok(until(lambda: text("qubesdb-read", "-d", "t-net", "/connected-ips") == ip[1]), "a net qube's daemon that starts anew knows who is connected")
     eq(text("qubesdb-read", "/name") + " " + text("qubesdb-read", "-d", "dom0", "/type"), "dom0 AdminVM", "Dom0 has its own")
-    run("qvm-kill", "t-net", "t-app", "t-proxy", "t-tmpl", "t-disp")
+    run("qvm-kill", "t-net", "t-app")
 
 
 # ---- both directions
@@ -246,7 +255,7 @@ def flood():
     vault = memory(pid("vault"))
     w = subprocess.Popen(["qvm-run", "-p", "-u", "root", "work",
                           "while :; do pkill -9 -x qdbd; sleep 0.05; done & k=$!; "
-                          "export $(tr '\\0' '\\n' </proc/1/environ | grep VCHAN); /tmp/flood %d; kill $k" % many],
+                          "export IN=1 $(tr '\\0' '\\n' </proc/1/environ | grep VCHAN); /tmp/flood %d; kill $k" % many],
                          stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
     slowest, asked = 0, 0
     while w.poll() is None:

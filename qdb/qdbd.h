@@ -32,8 +32,8 @@
 /* Of our messages that the peer has not answered; its answers to them are far below ANSWERS_MAX, so
  * that two of us never wait for each other. */
 #define IN_FLIGHT_MAX 512u
-#define READ_SIZE 65536u
-#define WRITE_SIZE 65536u
+#define READ_SIZE 16384u
+#define WRITE_SIZE 40960u
 #define NAME_BUF 64u
 
 struct client;

@@ -387,17 +387,23 @@ run_some(struct startd *s)
 	}
 }
 
-/* One that does the same and has not done it yet. */
+/* One that does the same and has not done it yet. A start that is about to be stopped is not the
+ * one that is wanted after that. */
 static struct job *
 same_job(const struct startd *s, enum job_kind kind, const char *name)
 {
+	struct job *same = NULL;
+
 	if (kind != JOB_START && kind != JOB_PREPARE)
 		return NULL;
 	for (struct job *j = s->jobs; j; j = j->next)
-		if (j->kind == kind && (kind == JOB_START || !j->running) &&
-		    strcmp(j->name, name) == 0)
-			return j;
-	return NULL;
+		if (strcmp(j->name, name) != 0)
+			continue;
+		else if (j->kind == JOB_STOP && kind == JOB_START)
+			same = NULL;
+		else if (j->kind == kind && (kind == JOB_START || !j->running))
+			same = j;
+	return same;
 }
 
 /* What runs in the lane and would keep this one waiting for long is told to end. */

@@ -200,8 +200,13 @@ setup_managed(struct qdbd *d, const struct options *o)
 		was = had_one(&s);
 	d->peer.ask = was;
 	fill(d, &s, was);
-	listen_at(d, false, 0666, QDB_SOCK);
-	listen_at(d, true, 0666, QDB_RO_SOCK);
+	/* Of group qubes: no daemon of another qube's gets as far as being refused. */
+	if (d->people != (gid_t)-1 && setegid(d->people) < 0)
+		die("group qubes");
+	listen_at(d, false, 0660, QDB_SOCK);
+	listen_at(d, true, 0660, QDB_RO_SOCK);
+	if (setegid(0) < 0)
+		die("setegid");
 	if (d->has_peer)
 		return;
 	link_at("q/dom0/" QDB_SOCK, RUN_DIR "/qubesdb.sock");

@@ -12,7 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "qdb/libqubesdb-wire.h"
+#include "libqubesdb/libqubesdb-wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

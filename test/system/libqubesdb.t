@@ -104,7 +104,7 @@ try() { # NAME COMPILER...
 	fi
 }
 
-sed -n '/^#include/,/^}/p' "${0%/*}/../../qdb/qubesdb.3" | sed "s/qdb_open(NULL)/qdb_open(\"other\")/" >"$dir/ip.c"
+sed -n '/^#include/,/^}/p' "${0%/*}/../../libqubesdb/qubesdb.3" | sed "s/qdb_open(NULL)/qdb_open(\"other\")/" >"$dir/ip.c"
 cc $flags -o "$dir/ip" "$dir/ip.c" -lqubesdb
 is "$("$dir/ip")" 10.137.0.7 "the manual's example"
 

@@ -11,7 +11,7 @@
 #include <sys/time.h>
 #include <sys/un.h>
 
-#include "qdb/libqubesdb.h"
+#include "libqubesdb/libqubesdb.h"
 #include "qdb/qdb.h"
 #include "sock.h"
 

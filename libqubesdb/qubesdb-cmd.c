@@ -14,7 +14,7 @@
 #include "libqubesdb.h"
 #include "names.h"
 #include "paths.h"
-#include "qdb.h"
+#include "qdb/qdb.h"
 
 enum { DONE, FAILED, ABSENT, BOOL_ERROR };
 

@@ -8,7 +8,7 @@
 #include <sys/un.h>
 
 #include "libqubesdb.h"
-#include "qdb.h"
+#include "qdb/qdb.h"
 
 struct event {
 	struct event *next;

@@ -165,6 +165,7 @@ is "$(grep -c unpaused /var/log/qubes/waits/vm/current)" "$(on_xen && echo 1 || 
 kill $start 2>/dev/null
 mv $qdbd.real $qdbd
 qvm-kill waits
+until_true is_state waits Halted
 rm /etc/qubes/vm.d/waits /run/go
 
 # Ends.

@@ -235,6 +235,8 @@ store_step(struct job *j, int status)
 		(void)instance_up(j);
 		return spawn_wait(j, STORE_MS);
 	case S_UP:
+		if (j->kill) /* the domain has gone meanwhile */
+			break;
 		j->step = S_AGAIN;
 		return status == 0 ? store_step(j, 0) : spawn_up(j, STORE_AGAIN_MS);
 	case S_AGAIN:
@@ -410,13 +412,16 @@ same_job(const struct startd *s, enum job_kind kind, const char *name)
 static void
 hurry(struct startd *s, enum job_kind kind, const char *name, bool kill_it)
 {
-	const struct job *j = running_in_lane(s, name, lane(kind));
+	struct job *j = running_in_lane(s, name, lane(kind));
 
 	if (!j)
 		return;
 	if (kind == JOB_STOP && (j->kind == JOB_START || kill_it))
 		signal_vm(name, kill_it ? "-q" : "-d");
-	if (kind == JOB_DOWN && (j->kind == JOB_STORE || j->kind == JOB_UP) && j->child > 0)
+	if (kind != JOB_DOWN || (j->kind != JOB_STORE && j->kind != JOB_UP))
+		return;
+	j->kill = true;
+	if (j->child > 0)
 		kill(j->child, SIGTERM);
 }
 

@@ -28,7 +28,6 @@
 #define CONNS 256
 #define OUT_MAX 65536u /* waiting for room in the control ring; triggers are refused above it */
 #define REPORT_LEN (MSG_HEADER_LEN + EXEC_PARAMS_LEN)
-#define IDENT "SOCKET"
 
 enum kind {
 	FREE,
@@ -150,7 +149,7 @@ put_trigger(struct agent *a, struct conn *c, const uint8_t *untrusted_body, size
 	if (a->out.len > OUT_MAX || (a->version < 4 && source[0] != '\0'))
 		return false;
 	c->number = ++a->numbers;
-	snprintf(ident, sizeof ident, IDENT "%llu", (unsigned long long)c->number);
+	snprintf(ident, sizeof ident, IDENT_HEEDS "%llu", (unsigned long long)c->number);
 	if (a->version < 3) {
 		if (service_len > TARGET_LEN || memchr(target, 0, 32) == NULL)
 			return false;
@@ -280,20 +279,20 @@ on_exec(struct agent *a, uint32_t type, struct rd *r)
 	return NULL;
 }
 
-/* The client that this ident was made for, if it still waits. */
+/* The client of that kind that this ident was made for. */
 static struct conn *
-waiting(struct agent *a, struct rd *r)
+client_of(struct agent *a, struct rd *r, enum kind kind)
 {
 	char ident[IDENT_LEN + 1] = "";
 	size_t n = r->left < IDENT_LEN ? r->left : IDENT_LEN;
 	uint64_t number;
 
 	memcpy(ident, r->p, n);
-	if (strncmp(ident, IDENT, strlen(IDENT)) != 0 ||
-	    !parse_u64(ident + strlen(IDENT), UINT64_MAX, &number))
+	if (strncmp(ident, IDENT_HEEDS, strlen(IDENT_HEEDS)) != 0 ||
+	    !parse_u64(ident + strlen(IDENT_HEEDS), UINT64_MAX, &number))
 		return NULL;
 	for (size_t i = 0; i < CONNS; i++)
-		if (a->conn[i].kind == WAITING && a->conn[i].number == number)
+		if (a->conn[i].kind == kind && a->conn[i].number == number)
 			return &a->conn[i];
 	return NULL;
 }
@@ -307,7 +306,7 @@ on_service_connect(struct agent *a, uint32_t type, struct rd *r)
 	(void)type;
 	params[0] = rd_u32(r);
 	params[1] = rd_u32(r);
-	c = waiting(a, r);
+	c = client_of(a, r, WAITING);
 	if (c == NULL) {
 		logit("the client that Dom0 answers has gone");
 		report_end(a, params[0], params[1]);
@@ -321,14 +320,22 @@ on_service_connect(struct agent *a, uint32_t type, struct rd *r)
 	return NULL;
 }
 
+/* Before its answer, or after: then nobody comes to its channel, which it is told if it still
+ * waits. */
 static const char *
 on_refused(struct agent *a, uint32_t type, struct rd *r)
 {
-	struct conn *c = waiting(a, r);
+	static const uint32_t nobody[2] = {0, 0};
+	struct conn *c = client_of(a, r, WAITING);
 
 	(void)type;
-	if (c != NULL)
+	if (c != NULL) {
 		conn_end(c);
+		return NULL;
+	}
+	c = client_of(a, r, CONNECTED);
+	if (c != NULL && write(c->fd, nobody, sizeof nobody) != (ssize_t)sizeof nobody)
+		logit("client: it cannot be told that nobody comes");
 	return NULL;
 }
 
@@ -422,6 +429,7 @@ on_link(struct loop *l, int fd, short revents, void *arg)
 	struct agent *a = arg;
 	bool was_open = vchan_state(a->v) == VCHAN_OPEN;
 	uint32_t hello = QREXEC_VERSION;
+	bool gone;
 
 	(void)l;
 	(void)fd;
@@ -431,7 +439,8 @@ on_link(struct loop *l, int fd, short revents, void *arg)
 		return;
 	if (!was_open && vchan_state(a->v) == VCHAN_OPEN)
 		put_message(a, MSG_HELLO, &hello, sizeof hello);
-	if (write_link(a) < 0 || read_link(a) < 0 || write_link(a) < 0)
+	gone = write_link(a) < 0; /* what it had said is heard all the same */
+	if (read_link(a) < 0 || gone || write_link(a) < 0)
 		link_lost(a, a->up ? "Dom0's side has gone" : NULL);
 	else
 		watch_link(a);

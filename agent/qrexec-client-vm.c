@@ -13,6 +13,7 @@
 #include "agent.h"
 #include "buf.h"
 #include "log.h"
+#include "loop.h"
 #include "names.h"
 #include "qrexecd/qrexec.h"
 #include "rpc/relay.h"
@@ -151,6 +152,25 @@ answer(int fd, uint32_t params[2])
 	exit(EXIT_REFUSED);
 }
 
+/*
+ * Until the service's side of the channel comes. The agent tells when nobody will; that it has gone
+ * itself means nothing.
+ */
+static bool
+wait_peer(struct vchan *v, int agent)
+{
+	const uint64_t end = now_ms() + CHANNEL_MS;
+	uint32_t nobody[2];
+	uint64_t now;
+
+	if (vchan_wait(v, CHANNEL_MS, agent))
+		return true;
+	if (recv(agent, nobody, sizeof nobody, MSG_DONTWAIT) != 0)
+		return false;
+	now = now_ms();
+	return vchan_wait(v, now < end ? (int)(end - now) : 0, -1);
+}
+
 /* The lowest number that the program would find free: shells take one digit only. */
 static bool
 saved_fd(const char *name, int fd)
@@ -231,8 +251,10 @@ main(int argc, char **argv)
 		r.out = 0;
 	if (o.program != NULL)
 		start_program(&r, o.program);
-	if (!vchan_wait(r.v, CHANNEL_MS, -1))
+	if (!wait_peer(r.v, agent)) {
+		errno = 0;
 		fail("the service's side of the channel did not come");
+	}
 	r.prefix = o.prefix;
 	r.prefix_len = o.prefix != NULL ? strlen(o.prefix) : 0;
 	r.filter_out = o.filter_out >= 0 ? o.filter_out : r.child == 0 && isatty(1);

@@ -14,7 +14,7 @@ vchan_wait(struct vchan *v, int ms, int cancel_fd)
 		vchan_poll(v, POLLIN, &p[0]);
 		p[1] = (struct pollfd){.fd = cancel_fd, .events = POLLIN};
 		const int n = poll(p, 2, left);
-		if (n > 0 && p[0].revents)
+		if (n > 0) /* also when cancelled: it may have come since it was looked at */
 			vchan_turn(v);
 		if ((n > 0 && p[1].revents) || (n == 0 && left == 0))
 			break;

@@ -207,12 +207,13 @@ on_terminated(struct qd *q, uint32_t type, const uint8_t *untrusted, size_t n)
 	(void)type;
 	if (!ports_valid(port))
 		link_bad(q, "CONNECTION_TERMINATED for port %u, which is not in 513..768", port);
-	else if (ports_free(&q->ports, domain, port)) {
+	else if (!ports_free(&q->ports, domain, port))
+		routes_port_freed(q, domain, port); /* of the other side: it keeps the books */
+	else {
 		clients_port_freed(q, port);
-		if (domain == 0)
-			routes_port_freed(q, port);
+		routes_port_freed(q, domain, port);
+		peers_port_freed(q, domain, port);
 	}
-	/* else a port of the other side: it keeps the books */
 }
 
 /* All that an agent may say: in which versions of the link, how long, who takes it. */

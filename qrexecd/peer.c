@@ -19,6 +19,7 @@ struct peer {
 	int fd;
 	uid_t uid;
 	uint32_t timer;
+	uint32_t from, port; /* port not 0: the agent was told to start the call */
 	struct buf in;
 	struct helper *h;
 };
@@ -34,7 +35,8 @@ peer_free(struct peer *p)
 		p->next->at = p->at;
 	helper_free(p->h);
 	buf_free(&p->in);
-	door_left(&p->q->peer_door);
+	if (p->port == 0)
+		door_left(&p->q->peer_door);
 	free(p);
 }
 
@@ -56,7 +58,34 @@ on_late(struct loop *l, int fd, short revents, void *arg)
 
 	(void)l, (void)fd, (void)revents;
 	p->timer = 0;
-	peer_refuse(p, "no time left for the request");
+	if (p->port != 0)
+		peer_free(p); /* its caller waits no longer either */
+	else
+		peer_refuse(p, "no time left for the request");
+}
+
+/* The agent knows of the call. That it ends, or the agent does, is told; it takes no place
+ * meanwhile. */
+static void
+hold(struct peer *p, uint32_t from, uint32_t port)
+{
+	helper_free(p->h);
+	p->h = NULL;
+	buf_free(&p->in);
+	p->from = from;
+	p->port = port;
+	door_left(&p->q->peer_door);
+	loop_cancel(p->q->loop, p->timer);
+	p->timer = loop_after(p->q->loop, PEER_HELD_MS, on_late, p);
+	if (p->timer == 0)
+		peer_free(p);
+}
+
+static void
+peer_over(struct peer *p)
+{
+	sock_send_fd(p->fd, PEER_OVER, strlen(PEER_OVER), -1);
+	peer_free(p);
 }
 
 /* Is the peer the qrexecd of the ticket's source? */
@@ -68,9 +97,9 @@ speaks_for(const struct peer *p, const char *source_qid)
 	return parse_u32(source_qid, UINT32_MAX, &qid) && uid_qid(p->uid, PROG_QREXECD) == qid;
 }
 
-/* Everything comes from policyd's answer. NULL and the port, or why not. */
+/* Everything comes from policyd's answer. NULL, the caller's domain and the port, or why not. */
 static const char *
-start_call(const struct peer *p, const struct kv *kv, uint32_t *port)
+start_call(const struct peer *p, const struct kv *kv, uint32_t *from, uint32_t *port)
 {
 	struct qd *q = p->q;
 	const char *source = kv_get(kv, "source"), *qid = kv_get(kv, "source_qid");
@@ -79,12 +108,11 @@ start_call(const struct peer *p, const struct kv *kv, uint32_t *port)
 	const char *user = kv_get(kv, "user"), *as = kv_get(kv, "policy_source");
 	const char *disposable = kv_get(kv, "disposable"), *why;
 	char command[CONTROL_BODY_MAX];
-	uint32_t from;
 	size_t n;
 
 	if (source == NULL || qid == NULL || domid == NULL || target == NULL || service == NULL ||
 	    user == NULL || service[0] == '\0' || strchr(user, ':') != NULL ||
-	    !parse_u32(domid, UINT32_MAX, &from) || from == 0)
+	    !parse_u32(domid, UINT32_MAX, from) || *from == 0)
 		return "policyd's answer lacks something";
 	if (!speaks_for(p, qid))
 		return "the ticket belongs to another qube";
@@ -100,14 +128,14 @@ start_call(const struct peer *p, const struct kv *kv, uint32_t *port)
 		return "the command is longer than a control message may be (4096 bytes)";
 	if (agent_busy(q))
 		return "the target's agent does not read";
-	if (!ports_fair(&q->ports, from))
+	if (!ports_fair(&q->ports, *from))
 		return "the target runs 96 calls of this qube, or 224 of all";
-	*port = ports_take(&q->ports, q->domid, from);
+	*port = ports_take(&q->ports, q->domid, *from);
 	if (*port == 0)
 		return "no data port of the target is free";
-	why = agent_exec(q, MSG_EXEC_CMDLINE, from, *port, command, n);
+	why = agent_exec(q, MSG_EXEC_CMDLINE, *from, *port, command, n);
 	if (why != NULL)
-		ports_free(&q->ports, from, *port);
+		ports_free(&q->ports, *from, *port);
 	return why;
 }
 
@@ -116,19 +144,21 @@ on_redeemed(struct helper *h, const char *why)
 {
 	struct peer *p = h->arg;
 	char reason[LOG_ESC_MAX], m[96];
-	uint32_t port = 0;
+	uint32_t from = 0, port = 0;
 
 	if (why == NULL)
 		why = helper_result(h, &p->q->kv, reason, sizeof(reason));
 	if (why == NULL)
-		why = start_call(p, &p->q->kv, &port);
+		why = start_call(p, &p->q->kv, &from, &port);
 	if (why != NULL) {
 		peer_refuse(p, why);
 		return;
 	}
 	snprintf(m, sizeof(m), "result=ok\ndomid=%u\nport=%u\n\n", p->q->domid, port);
-	sock_send_fd(p->fd, m, strlen(m), -1);
-	peer_free(p);
+	if (sock_send_fd(p->fd, m, strlen(m), -1))
+		hold(p, from, port);
+	else
+		peer_free(p);
 }
 
 /* The request is whole. NULL, or why it is refused. */
@@ -159,7 +189,7 @@ on_readable(struct loop *l, int fd, short revents, void *arg)
 
 	(void)l, (void)revents;
 	r = buf_read_fd(&p->in, fd, PEER_REQUEST_MAX + 1);
-	if (r == 0 || r == -1) {
+	if (r == 0 || r == -1 || (r > 0 && p->port != 0)) {
 		peer_free(p);
 		return;
 	}
@@ -178,8 +208,21 @@ peers_end(struct qd *q)
 {
 	for (struct peer *p = q->peers, *next; p != NULL; p = next) {
 		next = p->next;
-		peer_free(p);
+		if (p->port != 0)
+			peer_over(p);
+		else
+			peer_free(p);
 	}
+}
+
+void
+peers_port_freed(struct qd *q, uint32_t domain, uint32_t port)
+{
+	for (struct peer *p = q->peers; p != NULL; p = p->next)
+		if (p->port == port && p->from == domain) {
+			peer_over(p);
+			return;
+		}
 }
 
 /* NULL, or why this connection is closed. */
@@ -191,7 +234,7 @@ unwanted(const struct qd *q, int fd, uid_t *uid)
 	if (!sock_peer(fd, uid, NULL) || uid_qid(*uid, PROG_QREXECD) <= 0)
 		return "is no qrexecd's";
 	for (const struct peer *p = q->peers; p != NULL; p = p->next)
-		n += p->uid == *uid;
+		n += p->uid == *uid && p->port == 0;
 	return n >= PEERS_PER_QUBE ? "has 16 requests open" : NULL;
 }
 

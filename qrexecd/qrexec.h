@@ -34,6 +34,11 @@ enum qrexec_type {
 #define HELLO_LEN 4u
 #define EXEC_PARAMS_LEN 8u /* connect_domain, connect_port; the command follows */
 #define IDENT_LEN 32u
+/*
+ * How the idents of our agent begin: it takes SERVICE_REFUSED after SERVICE_CONNECT too, for a
+ * caller to whom nobody comes. Other agents (SOCKET<fd>) would close a descriptor that is in use.
+ */
+#define IDENT_HEEDS "CALLER"
 #define TARGET_LEN 64u
 #define TRIGGER2_LEN 128u
 #define TRIGGER3_FIXED 96u

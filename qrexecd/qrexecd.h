@@ -44,10 +44,11 @@
 #define POLICY_MS 300000u /* the user may have to be asked */
 #define START_MS 120000u
 #define PEER_MS 10000u
-#define DOM0_MS 60000u	  /* qrexec-dom0 lets calls wait for their turn */
-#define REQUEST_MS 10000u /* a client's or peer's whole request, a data port for it included */
-#define DOOR_MS 5000u	  /* all places taken, none came free: who waits is turned away */
-#define NAME_BUF 64u	  /* by hand a name may be longer than NAME_LEN_MAX */
+#define PEER_HELD_MS 120000u /* as long as a caller waits for its channel (agent) */
+#define DOM0_MS 60000u	     /* qrexec-dom0 lets calls wait for their turn */
+#define REQUEST_MS 10000u    /* a client's or peer's whole request, a data port for it included */
+#define DOOR_MS 5000u	     /* all places taken, none came free: who waits is turned away */
+#define NAME_BUF 64u	     /* by hand a name may be longer than NAME_LEN_MAX */
 
 /* --- ports.c: 513 + i; spec/qrexec 2 "Data ports" --- */
 struct ports {
@@ -173,12 +174,14 @@ void clients_port_freed(struct qd *q, uint32_t port); /* "wait for the end of th
 /* --- peer.c --- */
 void peer_came(struct qd *q, int fd);
 void peers_end(struct qd *q);
+void peers_port_freed(
+    struct qd *q, uint32_t domain, uint32_t port); /* the agent has ended that call */
 
 /* --- route.c --- */
 struct route;
 struct route_set {
 	struct route *first, **last;
-	unsigned n, waiting, setups, held; /* held: the call runs, qrexec-dom0 tells its end */
+	unsigned n, waiting, setups, held; /* held: the call runs, the target tells its end */
 	uint32_t next_id, timer;
 	uint64_t tokens, filled_ms; /* thousandths */
 	uint32_t rate, burst;
@@ -187,7 +190,7 @@ struct route_set {
 void routes_init(struct qd *q);
 void route_trigger(struct qd *q, uint32_t type, const uint8_t *untrusted, size_t n);
 void routes_end(struct qd *q);
-void routes_port_freed(struct qd *q, uint32_t port);
+void routes_port_freed(struct qd *q, uint32_t domain, uint32_t port); /* its caller has ended */
 /* By hand: a client brings the SERVICE_CONNECT of a waiting trigger; n bytes with a NUL at the end.
  */
 struct route *route_find(struct qd *q, const char *ident, size_t n);

@@ -164,16 +164,28 @@ on_held(struct helper *h, const char *why)
 	}
 }
 
+/* The target's agent has ended the call, or itself. If the caller's channel stands it takes no
+ * notice. */
+static void
+on_over(struct helper *h, const char *why)
+{
+	struct route *r = h->arg;
+
+	if (why == NULL)
+		agent_refuse(r->q, r->ident);
+	route_free(r);
+}
+
 /* The call is over for its caller: nobody is to meet the port's next user. */
 void
-routes_port_freed(struct qd *q, uint32_t port)
+routes_port_freed(struct qd *q, uint32_t domain, uint32_t port)
 {
 	for (struct route *r = q->routes.first, *next; r != NULL; r = next) {
 		next = r->next;
-		if (r->state != R_CALL || r->port != port)
+		if (r->state != R_CALL || r->domid != domain || r->port != port)
 			continue;
 		r->ended = true;
-		if (r->h != NULL && r->h->done == on_abandoned)
+		if (!r->dom0 || (r->h != NULL && r->h->done == on_abandoned))
 			route_free(r);
 	}
 }
@@ -184,6 +196,7 @@ connect_caller(struct route *r)
 {
 	const char *why =
 	    agent_exec(r->q, MSG_SERVICE_CONNECT, r->domid, r->port, r->ident, IDENT_LEN);
+	const bool heeds = r->dom0 || strncmp(r->ident, IDENT_HEEDS, strlen(IDENT_HEEDS)) == 0;
 
 	if (why != NULL) {
 		route_refuse(r, "agent", why);
@@ -191,7 +204,7 @@ connect_caller(struct route *r)
 	}
 	r->connected = true;
 	r->taken = 0;
-	if (!r->dom0 || r->q->routes.held >= ROUTES_MAX) {
+	if (!heeds || r->q->routes.held >= ROUTES_MAX) {
 		route_free(r);
 		return;
 	}
@@ -199,7 +212,7 @@ connect_caller(struct route *r)
 	r->state = R_CALL;
 	r->q->routes.n--;
 	r->q->routes.held++;
-	helper_keep(r->h, on_held);
+	helper_keep(r->h, r->dom0 ? on_held : on_over);
 }
 
 static void route_start(struct route *r);
@@ -516,7 +529,7 @@ routes_end(struct qd *q)
 
 	for (r = q->routes.first; r != NULL; r = next) {
 		next = r->next;
-		if (r->state != R_CALL)
+		if (r->state != R_CALL || !r->dom0)
 			route_free(r);
 	}
 }

@@ -58,6 +58,12 @@ peers_end(struct qd *d)
 {
 	(void)d;
 }
+
+void
+peers_port_freed(struct qd *d, uint32_t domain, uint32_t port)
+{
+	(void)d, (void)domain, (void)port;
+}
 #endif
 
 static inline void

@@ -69,6 +69,16 @@ def until(f, what):
         time.sleep(0.002)
 
 
+def children(pid):
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+        return f.read().split()
+
+
+def read_status(pid):
+    with open("/proc/%s/status" % pid) as f:
+        return f.read()
+
+
 def listen(path):
     s = socket.socket(socket.AF_UNIX)
     s.bind(path)
@@ -585,7 +595,7 @@ def triggers_in_the_words_of_the_link():
                 head = head if version == 3 else b"\0" * 64 + head
                 same((kind, body[:len(head)], body[len(head) + 32:]), (TRIGGER3 if version == 3 else TRIGGER4, head, b"a.B+c\0"))
                 ident = body[len(head):-6]
-            assert re.fullmatch(rb"SOCKET\d+\0+", ident), ident
+            assert re.fullmatch(rb"CALLER\d+\0+", ident), ident
         finally:
             q.end()
     for version, what in ((3, dict(source=b"remote")), (2, dict(service=b"s" * 64 + b"\0")), (2, dict(target=b"t" * 32))):
@@ -632,12 +642,27 @@ def answer_and_end_of_a_request(q):
 
 
 @qube
+def refused_after_its_answer(q):
+    c = q.request()
+    ident = q.link.get()[1][128:160]
+    q.link.put(CONNECT, struct.pack("<LL", 7, 530) + ident)
+    same(c.bytes(8), struct.pack("<LL", 7, 530))
+    q.link.put(REFUSED, ident)
+    same(c.bytes(8), struct.pack("<LL", 0, 0))
+    assert q.link.quiet(0.02)
+    c.close()
+    same(q.link.get(), (TERMINATED, struct.pack("<LL", 7, 530)))
+    q.link.put(REFUSED, ident)  # nobody any more
+    same(q.rpc("none d")[2], 127)
+
+
+@qube
 def idents_that_are_not_waiting(q):
     c = q.request()
     ident = q.link.get()[1][128:160]
     number = int(ident[6:].rstrip(b"\0"))
-    for bad in (b"SOCKET", b"SOCKET%d" % (number + 1), b"socket%d" % number, b"SOCKET-1", b"SOCKET %d" % number, b"SOCKET0x1",
-                b"SOCKET%dx" % number, b"\0"):
+    for bad in (b"CALLER", b"CALLER%d" % (number + 1), b"caller%d" % number, b"CALLER-1", b"CALLER %d" % number, b"CALLER0x1",
+                b"CALLER%dx" % number, b"SOCKET%d" % number, b"\0"):
         q.link.put(CONNECT, struct.pack("<LL", 7, 530) + bad)
         same(q.link.get(), (TERMINATED, struct.pack("<LL", 7, 530)))
         q.link.put(REFUSED, bad.ljust(32, b"\0"))
@@ -653,6 +678,21 @@ def idents_that_are_not_waiting(q):
     same(c2.bytes(8), struct.pack("<LL", 7, 532))
     q.link.put(CONNECT, struct.pack("<LL", 7, 533) + ident2)  # twice
     same(q.link.get(), (TERMINATED, struct.pack("<LL", 7, 533)))
+
+
+@qube
+def what_dom0_said_before_it_went_is_heard(q):
+    c = q.start("%s:QUBESRPC none d" % ME)  # a child whose end there will be to report
+    q.agent.send_signal(signal.SIGSTOP)
+    c.close()
+    until(lambda: "Z (zombie)" in "".join(read_status(p) for p in children(q.agent.pid)), "the child's end")
+    s = listen("%s/vchan.0.42.600.sock" % q.dir)
+    q.link.put(EXEC, struct.pack("<LL", 0, 600) + b"%s:true\0" % ME.encode())
+    q.link.close()
+    q.agent.send_signal(signal.SIGCONT)
+    s.settimeout(LIMIT)
+    s.accept()
+    q.dom0()
 
 
 @qube
@@ -740,6 +780,42 @@ def client_link_lost():
     c = Call("vault", "a.B")
     c.connect().close()
     same(c.done(), (b"", b"", 255))
+
+
+@test
+def client_to_whom_nobody_comes():
+    c = Call("vault", "a.B")
+    c.agent.raw(struct.pack("<LLLL", 7, 530, 0, 0))
+    same(c.done(), (b"", b"qrexec-client-vm: the service's side of the channel did not come\n", 125))
+    c = Call("vault", "a.B")
+    d = c.connect()
+    c.agent.raw(struct.pack("<LL", 0, 0))  # but somebody has
+    d.put(CODE, code(4))
+    same(c.done()[2], 4)
+    c = Call("vault", "a.B")
+    path = c.dir + "/vchan.42.7.530.sock"
+    c.agent.raw(struct.pack("<LL", 7, 530))
+    until(lambda: os.path.exists(path), path)
+    c.p.send_signal(signal.SIGSTOP)
+    d = AgentLink(socket.socket(socket.AF_UNIX))
+    d.s.connect(path)
+    d.put(HELLO, struct.pack("<L", 4))
+    d.put(STDOUT, b"whole")
+    d.put(CODE, code(5))
+    d.s.shutdown(socket.SHUT_WR)
+    c.agent.raw(struct.pack("<LL", 0, 0))  # it came and went before we looked
+    c.p.send_signal(signal.SIGCONT)
+    same(c.done()[::2], (b"whole", 5))
+    c = Call("vault", "a.B")
+    c.agent.raw(struct.pack("<LL", 7, 530))
+    path = c.dir + "/vchan.42.7.530.sock"
+    until(lambda: os.path.exists(path), path)
+    c.agent.close()  # the agent was killed: the call goes on
+    d = AgentLink(socket.socket(socket.AF_UNIX))
+    d.s.connect(path)
+    d.put(HELLO, struct.pack("<L", 4))
+    d.put(CODE, code(6))
+    same(c.done()[2], 6)
 
 
 @test

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
 # Nobody holds what belongs to a domain that has gone, also when chand was killed before; and a caller hears it when
-# Dom0 gives its call up.
-import fcntl, os, socket, stat, subprocess, sys, termios, time
+# Dom0 gives its call up, or when the called qube's agent is killed before it starts one.
+import fcntl, glob, os, signal, socket, stat, subprocess, sys, termios, time
 
 sys.path[0] += "/.."
 from tap import *
@@ -59,7 +59,7 @@ r = qubes("work", "vault")
 ok(r.returncode == 0, "two qubes run", r)
 service("t.Cat", "exec cat")
 service("t.Deaf", "trap '' TERM PIPE; echo up; exec sleep 1000")
-policy("t.Cat * work dom0 allow\nt.Deaf * work dom0 allow\n")
+policy("t.Cat * work dom0 allow\nt.Deaf * work dom0 allow\nt.Echo * work vault allow\n")
 subprocess.run(["qvm-run", "-p", "work", "true"], check=True, timeout=LIMIT)
 
 # Who asks for the watch.
@@ -126,4 +126,34 @@ os.unlink(path)
 sv("-wU", "-T", str(LIMIT * 1000), "-u", S6 + "/qrexec-dom0")
 ok(subprocess.run(["qvm-run", "-p", "work", "qrexec-client-vm dom0 t.Cat </dev/null"], timeout=LIMIT).returncode == 0,
    "calls to Dom0 work again")
+
+
+# An agent is killed before it has read what to start.
+def agent_killed():
+    echo = "exec qrexec-client-vm vault t.Echo"
+    sh("qvm-run", "-p", "-u", "root", "vault", "mkdir -p /usr/local/etc/qubes-rpc; cd /usr/local/etc/qubes-rpc;"
+       "printf '#!/bin/sh\\nexec cat\\n' >t.Echo; chmod +x t.Echo")
+    agent = child_of(int(state("vault")["init_pid"]), "qrexec-agent")
+    qrexecd = svpid("qrexecd/instance/work")
+    long = started("qvm-run", "-p", "work", echo)
+    ok(says(long, b"one\n"), "a call to a qube runs")
+    rest = len(os.listdir("/proc/%d/fd" % qrexecd))
+    os.kill(agent, signal.SIGSTOP)
+    p = started("qvm-run", "-p", "work", echo)
+    name = "/proc/%s/root/run/vchan/vchan.%s.%s." % (state("work")["init_pid"], state("work")["domid"], state("vault")["domid"])
+    ok(until(lambda: glob.glob(name + "*")), "another's caller waits: the agent does not read")
+    os.kill(agent, signal.SIGKILL)
+    t = time.monotonic()
+    got = code(p)
+    ok(got == 125, "the agent is killed: that caller hears it (after %.2f s)" % (time.monotonic() - t), got)
+    ok(until(lambda: sh("qvm-run", "-p", "work", echo, data=b"x") == (0, "x")), "another call is served by the new agent")
+    ok(says(long, b"two\n"), "the call that ran has not noticed")
+    long.stdin.close()
+    ok(code(long) == 0, "and ends in order", long.returncode)
+    ok(until(lambda: len(os.listdir("/proc/%d/fd" % qrexecd)) <= rest), "nothing of it is left in qrexecd",
+       os.listdir("/proc/%d/fd" % qrexecd))
+
+
+if not XEN:
+    agent_killed()
 done()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
 # qrexecd as startd runs it: who may come to its sockets, what a ticket is worth, what its end costs. In a house.
-import grp, os, signal, socket, struct, subprocess, sys, time
+import fcntl, grp, os, signal, socket, struct, subprocess, sys, termios, time
 
 sys.path[0] += "/.."
 from tap import *
@@ -199,6 +199,36 @@ ok(r.returncode == 126 and r.stdout == b"", "a target that names another's domai
 ok(until(lambda: "it names another domain than its own" in logs("work/qrexecd")), "with a line",
    logs("work/qrexecd")[-300:])
 os.waitpid(pid, 0)
+
+
+def says_over(gap):
+    """What a caller gets if the target's qrexecd says yes, and that it is over: in two words or one."""
+    os.unlink(Q + "vault/peer")
+    s = socket.socket(socket.AF_UNIX)
+    s.bind(Q + "vault/peer")
+    os.chmod(Q + "vault/peer", 0o666)
+    s.listen(4)
+    s.settimeout(LIMIT)
+    p = subprocess.Popen(["qvm-run", "-p", "work", echo], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    c = s.accept()[0]
+    c.recv(200)
+    yes = b"result=ok\ndomid=%s\nport=700\n\n" % state("vault")["domid"].encode()
+    c.sendall(yes if gap else yes + b"\n")
+    if gap:
+        until(lambda: fcntl.ioctl(c, termios.TIOCOUTQ, bytes(4)) == bytes(4))  # it is read
+        c.sendall(b"\n")
+    c.close()
+    s.close()
+    try:
+        return p.communicate(timeout=LIMIT)[1], p.returncode
+    except subprocess.TimeoutExpired:
+        p.kill()
+        return b"hangs", None
+
+
+ok(says_over(True)[1] == 125, "a target that says yes, and then that it is over: the caller ends")
+ok(says_over(False)[1] == 126, "both at once: refused")
+os.unlink(Q + "vault/peer")
 os.rename(Q + "vault/.real", Q + "vault/peer")
 r = qvm("work", echo, data=b"again")
 ok(r.stdout == b"again", "the real one is heard again", r)

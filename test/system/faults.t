@@ -237,8 +237,11 @@ def kills():
     kill_round(before, "qrexecd of work", lambda k, a, b: "work" in (a, b), lambda: probe("d2q", "dom0", "work"))
     if not XEN:
         kill_round(before, "agent of work", lambda k, a, b: "work" in (a, b), lambda: probe("q2q", "third", "work"))
+    link = os.lstat(RUN + "/qrexec.work")
     kill_round(before, "keeper of work", never, lambda: until(lambda: state("work").get("pid") == str(svpid("vm/instance/work")))
                and probe("d2q", "dom0", "work"))
+    # Made anew it would be missing for a moment: "the qube does not run".
+    ok(os.path.samestat(link, os.lstat(RUN + "/qrexec.work")), "keeper of work: its names stay")
 
     old = DAEMONS["console of work"]()
 

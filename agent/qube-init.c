@@ -142,13 +142,19 @@ load_modules(struct store *s)
 		const char *path = strtok_r(line, " \n", &save);
 		const char *need = strtok_r(NULL, " \n", &save);
 		const char *options = strtok_r(NULL, "\n", &save);
+		const bool later = need && *need == '~';
 		int fd;
 
-		if (!path || !need || (*need != '-' && !node(s, need)))
+		if (!path || !need || (*need != '-' && !node(s, need + later)))
+			continue;
+		/* The kernel waits for the other side, up to five minutes. */
+		if (later && fork() != 0)
 			continue;
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		try(fd >= 0 && syscall(SYS_finit_module, fd, options ? options : "", 0) == 0, path);
 		close(fd);
+		if (later)
+			_exit(0);
 	}
 	if (f)
 		fclose(f);

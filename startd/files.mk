@@ -2,7 +2,7 @@
 # startd, who may start and stop qubes, and the commands that ask it.
 PROGS += startd qvm-start qvm-shutdown qvm-kill qvm-ls
 USER_PROGS += qvm-start qvm-shutdown qvm-kill qvm-ls
-SRC_startd = startd/startd.c startd/startd-jobs.c startd/startd-s6.c startd/startd-place.c startd/startd-prepare.c startd/startd-late.c startd/startd-req.c startd/qids.c
+SRC_startd = startd/startd.c startd/startd-jobs.c startd/startd-s6.c startd/startd-place.c startd/startd-prepare.c startd/startd-late.c startd/startd-store.c startd/startd-req.c startd/qids.c
 SRC_qvm-start = startd/qvm-start.c startd/qvm.c
 SRC_qvm-shutdown = startd/qvm-shutdown.c startd/qvm.c
 SRC_qvm-kill = startd/qvm-kill.c startd/qvm.c

@@ -24,9 +24,7 @@
 #include "vmconf.h"
 #include "vmstart/domain.h"
 
-#define STORE_MS                                                                                   \
-	2000 /* the first time; one that ended before anybody looked is started again, and */
-#define STORE_AGAIN_MS 30000
+#define STORE_MS 30000 /* for its store to be filled, and to serve */
 #define EXTRA_MS 30000 /* what a start may take beside waiting for the agent */
 #define LET_GO_MS 1000 /* of a domain that has gone */
 #define AUTOSTARTED RUN_DIR "/vm/.autostarted"
@@ -209,13 +207,19 @@ stop_step(struct job *j, int status)
 static void
 store_place_step(struct job *j, int status)
 {
-	if (j->step++ > S_BEGIN || instance_there(j))
-		return done(j, true, "made", NULL, 0);
+	struct vm_state st;
+	const bool there = instance_there(j), run = state_read(j->s->state_dir, j->name, &st);
+
 	(void)status; /* op=store sees to what is missing */
-	spawn_create(j);
+	if (j->step++ > S_BEGIN || there != j->kill || run)
+		return done(j, true, "made", NULL, 0);
+	if (j->kill)
+		spawn_delete(j);
+	else
+		spawn_create(j);
 }
 
-/* On the way to each start: one program, which waits, and what is waited for. */
+/* On the way to each start: no program but the one that is waited for. */
 static void
 store_step(struct job *j, int status)
 {
@@ -232,14 +236,8 @@ store_step(struct job *j, int status)
 		if (status != 0)
 			break;
 		j->step = S_UP;
-		(void)instance_up(j);
-		return spawn_wait(j, STORE_MS);
+		return instance_up(j) ? store_wait(j, STORE_MS) : store_step(j, 111);
 	case S_UP:
-		if (j->kill) /* the domain has gone meanwhile */
-			break;
-		j->step = S_AGAIN;
-		return status == 0 ? store_step(j, 0) : spawn_up(j, STORE_AGAIN_MS);
-	case S_AGAIN:
 		if (status == 0)
 			return done(j, true, "filled", NULL, 0);
 		break;
@@ -342,6 +340,15 @@ down_step(struct job *j, int status)
 	done(j, true, "halted", NULL, 0);
 }
 
+static bool
+is_prepared(const char *name)
+{
+	char path[160];
+
+	snprintf(path, sizeof path, RUN_PREPARED "/%s", name);
+	return access(path, F_OK) == 0;
+}
+
 static void
 prepare_step(struct job *j, int status)
 {
@@ -349,8 +356,11 @@ prepare_step(struct job *j, int status)
 	const char *const argv[] = {vmstart, "-p", "--", j->name, NULL};
 
 	/* one that was killed has left something, which the next removes */
-	if (j->step++ > S_BEGIN && (status != KILLED || j->tries++ > 0))
+	if (j->step++ > S_BEGIN && (status != KILLED || j->tries++ > 0)) {
+		/* Its store's supervisor, too, is there before it is needed. */
+		job_add(j->s, JOB_STORE_PLACE, j->name, NULL, -1, !is_prepared(j->name), 0, NULL);
 		return done(j, status == 0, "prepared", "not prepared", status);
+	}
 	spawn(j, argv);
 }
 
@@ -420,9 +430,10 @@ hurry(struct startd *s, enum job_kind kind, const char *name, bool kill_it)
 		signal_vm(name, kill_it ? "-q" : "-d");
 	if (kind != JOB_DOWN || (j->kind != JOB_STORE && j->kind != JOB_UP))
 		return;
-	j->kill = true;
 	if (j->child > 0)
 		kill(j->child, SIGTERM);
+	else if (j->kind == JOB_STORE && j->step == S_UP)
+		store_wait_no_more(j);
 }
 
 void

@@ -58,6 +58,7 @@ struct job {
 	int step, tries,
 	    timeout_s; /* STOP: seconds until the guest is not asked any more; -1: its own */
 	pid_t child;
+	int store, names; /* STORE: a connection to it, or -1; where its socket appears, or -1 */
 	uint32_t timer;
 	struct client *clients;
 	int code; /* DOWN: how the domain ended */
@@ -109,6 +110,10 @@ void signal_vm(const char *name, const char *opt);
 /* startd-place.c. NULL, or what failed. */
 const char *place_make(const struct startd *s, const char *name);
 void place_remove(const char *name);
+/* startd-store.c: the next step comes when the qube's store serves (0), the time has passed or
+ * nobody wants it any more (111). */
+void store_wait(struct job *j, uint32_t ms);
+void store_wait_no_more(struct job *j);
 /* startd-late.c: how many there are. sig 0: only counts. */
 size_t late_daemons(uint32_t qid, int sig);
 /* startd-prepare.c: qubes with `prepare` in their file, at boot and when a file changes. */

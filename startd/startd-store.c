@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * When a qube's qdbd serves: its socket appears (qdb.h), and an answer comes. s6's own ways of
+ * waiting for that take two more processes, on the way to each start.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "paths.h"
+#include "qdb/qdb.h"
+#include "sock.h"
+#include "startd.h"
+
+static void
+let_go(struct startd *s, int *fd)
+{
+	if (*fd < 0)
+		return;
+	loop_del(s->loop, *fd);
+	close(*fd);
+	*fd = -1;
+}
+
+static void
+over(struct job *j, int status)
+{
+	let_go(j->s, &j->store);
+	let_go(j->s, &j->names);
+	loop_cancel(j->s->loop, j->timer);
+	j->timer = 0;
+	job_step(j, status);
+}
+
+static void
+on_answer(struct loop *l, int fd, short revents, void *arg)
+{
+	struct job *j = arg;
+	char byte;
+	const ssize_t n = recv(fd, &byte, 1, MSG_DONTWAIT);
+
+	(void)l, (void)revents;
+	if (n > 0)
+		return over(j, 0);
+	if (n == 0 || errno != EAGAIN)
+		let_go(j->s, &j->store); /* it was killed: another follows, with another socket */
+}
+
+/* What it says to a question does not matter, but that it answers. */
+static void
+question(struct job *j)
+{
+	static const struct qdb_hdr name = {.type = QDB_READ, .path = "/name"};
+	char path[128];
+
+	if (j->store >= 0)
+		return;
+	snprintf(path, sizeof path, RUN_Q "/%s/" QDB_SOCK, j->name);
+	j->store = sock_connect(path);
+	if (j->store >= 0 &&
+	    (send(j->store, &name, sizeof name, MSG_NOSIGNAL | MSG_DONTWAIT) != sizeof name ||
+		!loop_add(j->s->loop, j->store, POLLIN, on_answer, j))) {
+		close(j->store);
+		j->store = -1;
+	}
+}
+
+static void
+on_name(struct loop *l, int fd, short revents, void *arg)
+{
+	char events[1024] __attribute__((aligned(8)));
+
+	(void)l, (void)revents;
+	while (read(fd, events, sizeof events) > 0)
+		;
+	question(arg);
+}
+
+static void
+on_limit(struct loop *l, int fd, short revents, void *arg)
+{
+	(void)l, (void)fd, (void)revents;
+	over(arg, 111);
+}
+
+void
+store_wait(struct job *j, uint32_t ms)
+{
+	char dir[128];
+
+	snprintf(dir, sizeof dir, RUN_Q "/%s", j->name);
+	j->store = -1;
+	j->names = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (j->names < 0 || inotify_add_watch(j->names, dir, IN_MOVED_TO) < 0 ||
+	    !loop_add(j->s->loop, j->names, POLLIN, on_name, j)) {
+		logit("%s: cannot wait for its store: %s", j->name, strerror(errno));
+		if (j->names >= 0)
+			close(j->names);
+		j->names = -1;
+	}
+	j->timer = loop_after(j->s->loop, j->names < 0 ? 0 : ms, on_limit, j);
+	question(j);
+}
+
+void
+store_wait_no_more(struct job *j)
+{
+	over(j, 111);
+}

@@ -168,6 +168,10 @@ tell(struct client *c, const struct key *k)
 		answer(c, QDB_R_WATCH, k, NULL);
 		return;
 	}
+	if (!c->blocked && c->events == EVENTS_TRY && !write_waiting(c)) {
+		c->gone = true;
+		return;
+	}
 	if (c->blocked && waits_already(c, k))
 		return;
 	if (c->events == EVENTS_MAX && !write_waiting(c)) {

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ids.h"
 #include "qdbd.h"
 #include "sock.h"
 
@@ -13,13 +12,12 @@
 
 /* NULL, or why not. */
 static const char *
-admit(const struct qdbd *d, const struct listener *n, int fd, uid_t *uid)
+admit(const struct qdbd *d, int fd, uid_t *uid)
 {
 	*uid = 0;
 	if ((d->managed || d->side == QUBE) && !sock_peer(fd, uid, NULL))
 		return "unknown";
-	if (d->managed && *uid != 0 && !sock_peer_in_group(fd, d->people) &&
-	    !(n->ro && *uid > UID_BASE && (*uid - UID_BASE) / 8 == d->qid))
+	if (d->managed && *uid != 0 && !sock_peer_in_group(fd, d->people))
 		return "not for this uid";
 	if (d->nclients >= CLIENTS_MAX)
 		return "1024 clients are there";
@@ -37,7 +35,7 @@ on_listener(struct loop *l, int sock, short revents, void *arg)
 
 	(void)revents;
 	for (int i = 0; i < ACCEPTS && (fd = sock_accept(sock)) >= 0; i++) {
-		why = admit(d, n, fd, &uid);
+		why = admit(d, fd, &uid);
 		if (why == NULL) {
 			clients_came(d, fd, uid, n->ro);
 			continue;

@@ -17,7 +17,6 @@
 typedef bool qdb_key_fn(void *arg, const char *path, const char *value, size_t len);
 
 /* vm_dir: of vm.d. NULL, or what is wrong with the file (a static text). */
-const char *qdb_keys(
-    int vm_dir, const struct vm_state *s, bool again, qdb_key_fn *fn, void *arg);
+const char *qdb_keys(int vm_dir, const struct vm_state *s, bool again, qdb_key_fn *fn, void *arg);
 
 #endif

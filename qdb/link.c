@@ -17,7 +17,8 @@
 #include "sock.h"
 
 #define AGAIN_MS 20u	  /* after a peer that left in order */
-#define AGAIN_BAD_MS 500u /* after one that did not, or when there is no channel to be had */
+#define AGAIN_BAD_MS 500u /* after one that did not, or at once, or when there is no channel */
+#define HASTY_MS 1000u
 
 static void on_again(struct loop *l, int fd, short revents, void *arg);
 
@@ -80,6 +81,7 @@ on_control(struct loop *l, int fd, short revents, void *arg)
 void
 link_up(struct qdbd *d)
 {
+	d->up_ms = loop_now(d->loop);
 	if (d->control.fd >= 0)
 		(void)send(d->control.fd, CHAN_CAME, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
@@ -204,6 +206,8 @@ on_again(struct loop *l, int fd, short revents, void *arg)
 void
 link_lost(struct qdbd *d, bool was_synced, bool bad)
 {
+	const bool hasty = loop_now(d->loop) - d->up_ms < HASTY_MS;
+
 	control_end(d);
 	if (d->let_go)
 		return;
@@ -212,5 +216,5 @@ link_lost(struct qdbd *d, bool was_synced, bool bad)
 		loop_stop(d->loop, 0);
 		return;
 	}
-	again(d, bad ? AGAIN_BAD_MS : AGAIN_MS);
+	again(d, bad || hasty ? AGAIN_BAD_MS : AGAIN_MS);
 }

@@ -133,6 +133,7 @@ say_more(struct qdbd *d)
 			return;
 		say(d, QDB_R_MULTIREAD, &all, NULL);
 		p->synced = true;
+		synced(d);
 	} else if (p->ask) {
 		p->ask = false;
 		p->taking = true;
@@ -156,8 +157,9 @@ peer_watch(struct qdbd *d)
 	if (p->out.len > ANSWERS_MAX) {
 		want = 0;
 		if (!p->stuck)
-			logit("peer: it does not read: %zu bytes wait for it (limit %u), and it is "
-			      "not read from meanwhile",
+			log_limited(&d->flood,
+			    "peer: it does not read: %zu bytes wait for it (limit %u), and it is "
+			    "not read from meanwhile",
 			    p->out.len, ANSWERS_MAX);
 		p->stuck = true;
 	}
@@ -221,10 +223,20 @@ full(struct qdbd *d, const struct key *k)
 	const struct usage *u = &d->store.used[QUBE];
 
 	if (!d->peer.full_told)
-		logit("peer: its limit is reached: %u entries of %u, %zu bytes of %u: %s and what "
-		      "comes after it is refused",
+		log_limited(&d->flood,
+		    "peer: its limit is reached: %u entries of %u, %zu bytes of %u: %s and what "
+		    "comes after it is refused",
 		    u->n, QUBE_ENTRIES_MAX, u->bytes, QUBE_BYTES_MAX, k->s);
 	d->peer.full_told = true;
+}
+
+/* What it has of this then depends on what we have sent, and not on what it says meanwhile. */
+static bool
+under_way(const struct qdbd *d, const struct entry *e)
+{
+	const struct peer *p = &d->peer;
+
+	return e->sent - p->acked - 1 < p->sent - p->acked;
 }
 
 /* Its value is taken, unless ours is on its way to it: then that is what it ends with. */
@@ -239,7 +251,8 @@ take_value(struct qdbd *d, const struct key *k, const uint8_t *value, size_t len
 		return false;
 	if (d->side == QUBE && (e->flags & DIRTY))
 		store_mark(&d->store, e, 0);
-	e->flags |= PEER_HAS;
+	if (d->side == QUBE || !under_way(d, e))
+		e->flags |= PEER_HAS;
 	return true;
 }
 
@@ -263,11 +276,12 @@ remove_one(struct qdbd *d, struct entry *e)
 {
 	const bool ours = d->side == DOM0 && (e->flags & (DIRTY | IN_FLIGHT));
 
-	if (!(e->flags & IN_FLIGHT))
+	if (!under_way(d, e))
 		e->flags &= (uint8_t)~PEER_HAS;
 	if (!ours)
 		store_remove(&d->store, theirs(d), e);
-	if ((e->flags & DIRTY) && (d->side == QUBE || store_view(e, DOM0) == NULL))
+	if ((e->flags & DIRTY) &&
+	    (d->side == QUBE || (store_view(e, DOM0) == NULL && !(e->flags & PEER_HAS))))
 		store_mark(&d->store, e, 0);
 	store_settle(&d->store, e);
 }

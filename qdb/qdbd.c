@@ -33,6 +33,18 @@ ready(struct qdbd *d)
 	d->notify_sock = -1;
 }
 
+/* One that is started after us gives no second random seed, and asks the qube for its part. */
+void
+synced(struct qdbd *d)
+{
+	if (d->mark < 0)
+		return;
+	if (write(d->mark, d->session, HEXID_LEN) != HEXID_LEN)
+		logit("the mark for after a crash cannot be written");
+	close(d->mark);
+	d->mark = -1;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -40,7 +52,7 @@ main(int argc, char **argv)
 	const int term[] = {SIGTERM, SIGINT};
 	int code;
 
-	d.peer.fd = d.control.fd = d.control_fd = d.asking = d.notify = d.notify_sock = -1;
+	d.peer.fd = d.control.fd = d.control_fd = d.asking = d.mark = d.notify = d.notify_sock = -1;
 	d.loop = loop_new();
 	signal(SIGPIPE, SIG_IGN);
 	setup(&d, argc, argv);

@@ -27,6 +27,7 @@
 #define CLIENTS_MAX 1024u
 #define CLIENTS_OF_ONE 512u /* of a uid that is not root */
 #define WATCHES_MAX 256u    /* of a client */
+#define EVENTS_TRY 64u	    /* of a turn, before it is found out whether the client reads */
 #define EVENTS_MAX 512u	    /* different ones that wait for a client that does not read */
 #define ANSWERS_MAX 65536u  /* bytes: a peer that takes no more of them is not read from */
 /* Of our messages that the peer has not answered; its answers to them are far below ANSWERS_MAX, so
@@ -92,10 +93,13 @@ struct qdbd {
 	struct control control; /* link.c */
 	int control_fd;		/* as the loop has it, or -1 */
 	int asking;		/* chand, for a server, or -1 */
+	int mark;		/* that this session had a qdbd whose qube was given all, or -1 */
+	char session[HEXID_LEN + 1];
 	uint32_t link_timer, control_timer;
+	uint64_t up_ms; /* the peer has come */
 	bool let_go, told;
 	uint32_t self; /* domid, by hand */
-	struct log_limit refused, bad;
+	struct log_limit refused, bad, flood;
 	struct outgoing out;
 	uint8_t in[READ_SIZE + QDB_MESSAGE_MAX];
 };
@@ -124,7 +128,8 @@ void link_up(struct qdbd *d); /* the peer has come */
 void link_lost(struct qdbd *d, bool was_synced, bool bad);
 
 /* --- qdbd.c --- */
-void ready(struct qdbd *d); /* filled: serves, and says so */
+void ready(struct qdbd *d);  /* filled: serves, and says so */
+void synced(struct qdbd *d); /* the qube has been given all */
 
 /* --- setup.c --- */
 void setup(struct qdbd *d, int argc, char **argv);

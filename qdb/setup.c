@@ -25,7 +25,7 @@
 #define MEMORY (256u << 20) /* all clients with all their places full, and both layers */
 #define BACKLOG 1024
 #define MARK                                                                                       \
-	"qubesdb.was" /* leads to the session that has had a qdbd; startd removes it with q/NAME   \
+	"qubesdb.was" /* the session whose qube has its keys; startd removes it with q/NAME        \
 		       */
 
 struct options {
@@ -147,15 +147,24 @@ fill(struct qdbd *d, const struct vm_state *s, bool was)
 		logit("no keys of Dom0's own: %s", bad);
 }
 
-/* Had this session one before? Then the qube may know more than its file. */
+/* Was this session's qube given its keys by one before? Then it may know more than its file. Else
+ * the mark is made, for synced(). */
 static bool
-had_one(const struct vm_state *s)
+had_one(struct qdbd *d, const struct vm_state *s)
 {
 	char before[HEXID_LEN + 1] = "";
+	const int fd = open(MARK, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	const ssize_t n = fd >= 0 ? read(fd, before, HEXID_LEN) : 0;
 
-	if (readlink(MARK, before, HEXID_LEN) == HEXID_LEN && strcmp(before, s->session) == 0)
+	if (fd >= 0)
+		close(fd);
+	if (n == HEXID_LEN && strcmp(before, s->session) == 0)
 		return true;
-	link_at(s->session, MARK);
+	snprintf(d->session, sizeof d->session, "%s", s->session);
+	(void)unlink(MARK);
+	d->mark = open(MARK, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (d->mark < 0)
+		die("cannot make %s", MARK);
 	return false;
 }
 
@@ -197,7 +206,7 @@ setup_managed(struct qdbd *d, const struct options *o)
 	close(own);
 	close(dir);
 	if (d->has_peer)
-		was = had_one(&s);
+		was = had_one(d, &s);
 	d->peer.ask = was;
 	fill(d, &s, was);
 	/* Of group qubes: no daemon of another qube's gets as far as being refused. */

@@ -171,6 +171,7 @@ insert(struct store *s, const struct key *k)
 		free(n);
 		return NULL;
 	}
+	e->born = ++s->born;
 	e->len = k->len;
 	memcpy(e->key, k->s, k->len);
 	if (n == NULL) {
@@ -380,6 +381,7 @@ store_unlinked(struct store *s, bool keep)
 	for (e = s->first; e != NULL; e = next) {
 		next = e->next;
 		e->flags &= (uint8_t)~PEER_HAS;
+		e->sent = 0;
 		if (!keep)
 			store_mark(s, e, 0);
 		store_settle(s, e);
@@ -421,11 +423,13 @@ cursor_run(const struct store *s, struct cursor *c, cursor_fn *fn, void *arg)
 {
 	const struct value *v;
 
+	if (!c->begun)
+		c->born = s->born;
 	for (struct entry *e = begin(s, c); e != NULL; e = c->down ? e->prev : e->next) {
 		if (strncmp(e->key, c->prefix.s, c->prefix.len) != 0)
 			break;
 		v = c->layer >= 0 ? e->v[c->layer] : store_view(e, c->side);
-		if (v == NULL || fn(arg, e, v))
+		if (v == NULL || e->born > c->born || fn(arg, e, v))
 			continue;
 		c->begun = true;
 		key_of(&c->at, e);

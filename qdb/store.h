@@ -46,7 +46,8 @@ struct entry {
 	struct entry *next, *prev;   /* ascending */
 	struct entry *later, *older; /* in the list that it is in, if any */
 	struct value *v[2];
-	uint32_t sent; /* with IN_FLIGHT: number of the message */
+	uint64_t born; /* which of all entries that there ever were */
+	uint32_t sent; /* number of the last message about it, in this connection */
 	uint8_t flags, len;
 	char key[]; /* with its NUL */
 };
@@ -64,6 +65,7 @@ struct entries {
 struct store {
 	void *root;
 	struct entry *first, *last;
+	uint64_t born;
 	struct entries dirty, in_flight;
 	struct usage {
 		uint32_t n;
@@ -92,12 +94,15 @@ void store_settle(struct store *s, struct entry *e);
 void store_unlinked(struct store *s, bool keep);
 void store_free(struct store *s);
 
-/* A walk that can be left and taken up, whatever has changed meanwhile. */
+/* A walk that can be left and taken up, whatever has changed meanwhile. Entries that were made
+ * after its begin are not in it: who makes new ones ahead of a slow reader could keep it for ever.
+ */
 struct cursor {
 	bool on, down, begun;
 	int layer; /* -1: what side sees, else keys with a value of that layer */
 	enum side side;
 	struct key prefix, at;
+	uint64_t born; /* the last one of its begin */
 };
 /* false: there was no room, the same entry comes again. */
 typedef bool cursor_fn(void *arg, struct entry *e, const struct value *v);

@@ -405,6 +405,30 @@ def a_watcher_that_does_not_read(h):
 
 
 @test
+def a_watcher_that_sleeps_has_each_change_once(h):
+    ws = [h.d.client() for _ in range(20)]
+    for i, w in enumerate(ws):  # the place for their events gets full at different times
+        w.ask(WATCH, b"/k")
+        w.ask(WATCH, b"/fill/%d" % i)
+        for _ in range(13 * i):
+            h.c.ask(WRITE, b"/fill/%d" % i)
+    p = h.peer()
+    p.s.setblocking(False)
+    left, answers = msg(WRITE, b"/k") * 100000, 0
+    while answers < 100000 * 72:
+        r, wr, _ = select.select([p.s], [p.s] if left else [], [], LIMIT)
+        assert r or wr
+        if wr:
+            left = left[p.s.send(left[:1 << 18]):]
+        if r:
+            answers += len(p.s.recv(1 << 20))
+    assert not h.d.lines("does not read"), h.d.lines()
+    assert h.d.rss() < 3500, h.d.rss()
+    for i, w in enumerate(ws):
+        eq({w.get() for _ in range(13 * i + 1)} - {(R_WATCH, b"/fill/%d" % i, b"")}, {(R_WATCH, b"/k", b"")})
+
+
+@test
 def readers_that_leave_are_no_sigpipe(h):
     for i in range(300):
         h.c.ask(WRITE, b"/k/%d" % i, b"v" * 1000)
@@ -637,6 +661,119 @@ def writes_that_cross_end_alike(h):
     eq(h.c.all(LIST, b"//qube/"), [b"/a"])
 
 
+def many_unanswered(h, p):
+    """No more of Dom0's changes are sent until the peer answers."""
+    for i in range(512):
+        h.c.ask(WRITE, b"/fill/%d" % i, b"")
+
+
+def then_sent(h, p, keys):
+    """All that Dom0 sends of these after what the peer was behind with."""
+    p.raw(msg(OK, b"/any") * 512)
+    h.c.ask(WRITE, b"/end", b"")
+    out = []
+    while not out or out[-1][1] != b"/end":
+        m = p.get()
+        if m[0] == WRITE:
+            p.put(OK, m[1])
+        if m[0] in (WRITE, RM) and m[1] in keys + (b"/end",):
+            out.append(m)
+    return out[:-1]
+
+
+@test
+def a_removal_that_crosses_a_write_of_ours(h):
+    p = h.peer()
+    h.c.ask(WRITE, b"/k", b"1")  # on its way
+    many_unanswered(h, p)
+    h.c.ask(RM, b"/k")  # waits
+    p.put(RM, b"/k")  # it had one itself, and has ours after this
+    eq(then_sent(h, p, (b"/k",)), [(WRITE, b"/k", b"1"), (RM, b"/k", b"")])
+
+
+@test
+def a_write_that_crosses_a_removal_of_ours(h):
+    h.c.ask(WRITE, b"/k", b"1")
+    p = h.peer()
+    h.c.ask(RM, b"/k")  # on its way
+    many_unanswered(h, p)
+    h.c.ask(WRITE, b"/k", b"2")  # waits
+    eq(p.get(), (RM, b"/k", b""))
+    p.put(WRITE, b"/k", b"3")  # before it saw ours, which removes it
+    for i in range(511):
+        p.get()
+    eq(p.get()[:2], (OK, b"/k"))
+    h.c.ask(RM, b"/k")
+    eq(then_sent(h, p, (b"/k",)), [])  # a stock peer ends on the removal of what it has not
+
+
+def one_line_a_second(h, part, flood):
+    """However often that happens."""
+    began, n = time.monotonic(), 0
+    while n < 20:
+        flood()
+        n += 1
+    lines = len(h.d.lines(part))
+    assert 1 <= lines <= 2 + time.monotonic() - began, lines
+
+
+@test
+def floods_of_the_log_by_a_peer_at_its_limit(h):
+    p = h.peer()
+    big = [msg(WRITE, b"/f/%d" % i, b"v" * 3071) for i in range(1400)]
+
+    def flood():
+        for i in range(0, len(big), 20):
+            p.raw(b"".join(big[i:i + 20]))
+            for _ in range(20):
+                p.get()
+        p.ask(RM, b"/")
+
+    one_line_a_second(h, "its limit is reached", flood)
+
+
+@test
+def floods_of_the_log_by_a_peer_that_reads_at_times(h):
+    p = h.peer()
+
+    def flood():
+        sent = got = 0
+        p.s.setblocking(False)
+        while select.select([], [p.s], [], 0.05)[1]:
+            sent += p.s.send((msg(WRITE, b"/f", b"1") * 101)[sent % 73:])
+        while got < sent // 73 * 72 or sent % 73:  # all answers, and what there is half of
+            r, w, _ = select.select([p.s], [p.s] if sent % 73 else [], [], LIMIT)
+            got += len(p.s.recv(1 << 20)) if r else 0
+            sent += p.s.send(msg(WRITE, b"/f", b"1")[sent % 73:]) if w else 0
+
+    one_line_a_second(h, "it does not read", flood)
+
+
+@test
+def a_peer_that_comes_and_goes_waits(h):
+    n, began, spent = 0, time.monotonic(), h.d.spent()
+    while n < 5:
+        h.peer().close()
+        n += 1
+    assert time.monotonic() - began > 1.5, "it has a channel at once each time"
+    assert h.d.spent() - spent < 0.2
+
+
+@test
+def a_list_ends_whatever_a_peer_writes_meanwhile(h):
+    p = h.peer()
+    for i in range(8000):
+        p.put(WRITE, b"/l/%05d" % i)
+        eq(p.get()[0], OK)
+    c = h.d.client()
+    c.put(LIST, b"/l/")
+    until(lambda: select.select([c.s], [], [], 0)[0])
+    for i in range(8000, 12000):  # ahead of it
+        p.put(WRITE, b"/l/%05d" % i)
+        eq(p.get()[0], OK)
+    eq(len(c.rest()), 8000)
+
+
 @test
 def a_flood_of_entries_stops_at_the_limit(h):
     p = h.peer()
@@ -659,6 +796,12 @@ def a_flood_of_entries_stops_at_the_limit(h):
     eq(p.get()[:2], (WRITE, b"/dom0"))
     p.put(OK, b"/dom0")
     eq(p.ask(RM, b"/flood/"), (OK, b"/flood/", b""))
+    eq(h.c.all(LIST, b"//qube/"), [])
+
+
+@test
+def a_flood_of_empty_entries_stops_too(h):
+    p = h.peer()
     for i in range(17000):
         p.put(WRITE, b"/f/%d" % i)
         if i % 50 == 49:

@@ -222,7 +222,8 @@ walks_over_changes(void **state)
 		set(&s, DOM0, "/d", "1");
 		t.room = 9;
 		assert_true(cursor_run(&s, &c, collect, &t));
-		assert_string_equal(t.s, down ? "/e /b /a " : "/a /d /e ");
+		/* not what is new: it could go on for ever */
+		assert_string_equal(t.s, down ? "/e /a " : "/a /e ");
 		store_free(&s);
 	}
 }

@@ -236,7 +236,7 @@ store_step(struct job *j, int status)
 		if (status != 0)
 			break;
 		j->step = S_UP;
-		return instance_up(j) ? store_wait(j, STORE_MS) : store_step(j, 111);
+		return store_wait(j, STORE_MS);
 	case S_UP:
 		if (status == 0)
 			return done(j, true, "filled", NULL, 0);

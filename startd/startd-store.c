@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * When a qube's qdbd serves: its socket appears (qdb.h), and an answer comes. s6's own ways of
- * waiting for that take two more processes, on the way to each start.
+ * Starts a qube's qdbd. It serves when its socket appears (qdb.h), and an answer comes. s6's own
+ * ways of waiting for that take two more processes, on the way to each start.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -33,6 +33,16 @@ over(struct job *j, int status)
 	loop_cancel(j->s->loop, j->timer);
 	j->timer = 0;
 	job_step(j, status);
+}
+
+/* What its finish script leaves when it will not come again. */
+#define FAILED_MAX 160
+
+static const char *
+failed(char path[FAILED_MAX], const struct job *j)
+{
+	snprintf(path, FAILED_MAX, "%s/instance/%s/failed", j->service, j->name);
+	return path;
 }
 
 static void
@@ -73,10 +83,15 @@ on_name(struct loop *l, int fd, short revents, void *arg)
 {
 	char events[1024] __attribute__((aligned(8)));
 
+	struct job *j = arg;
+	char path[FAILED_MAX];
+
 	(void)l, (void)revents;
 	while (read(fd, events, sizeof events) > 0)
 		;
-	question(arg);
+	if (access(failed(path, j), F_OK) == 0)
+		return over(j, 111);
+	question(j);
 }
 
 static void
@@ -86,23 +101,34 @@ on_limit(struct loop *l, int fd, short revents, void *arg)
 	over(arg, 111);
 }
 
-void
-store_wait(struct job *j, uint32_t ms)
+static bool
+watch(struct job *j)
 {
 	char dir[128];
 
-	snprintf(dir, sizeof dir, RUN_Q "/%s", j->name);
-	j->store = -1;
 	j->names = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (j->names < 0 || inotify_add_watch(j->names, dir, IN_MOVED_TO) < 0 ||
-	    !loop_add(j->s->loop, j->names, POLLIN, on_name, j)) {
-		logit("%s: cannot wait for its store: %s", j->name, strerror(errno));
-		if (j->names >= 0)
-			close(j->names);
-		j->names = -1;
-	}
-	j->timer = loop_after(j->s->loop, j->names < 0 ? 0 : ms, on_limit, j);
-	question(j);
+	snprintf(dir, sizeof dir, RUN_Q "/%s", j->name);
+	if (j->names < 0 || inotify_add_watch(j->names, dir, IN_MOVED_TO) < 0)
+		return false;
+	snprintf(dir, sizeof dir, "%s/instance/%s", j->service, j->name);
+	return inotify_add_watch(j->names, dir, IN_CREATE) >= 0 &&
+	       loop_add(j->s->loop, j->names, POLLIN, on_name, j);
+}
+
+void
+store_wait(struct job *j, uint32_t ms)
+{
+	char path[FAILED_MAX];
+	bool ok;
+
+	j->store = -1;
+	(void)unlink(failed(path, j));
+	ok = watch(j) && instance_up(j);
+	if (!ok)
+		logit("%s: its store cannot be started: %s", j->name, strerror(errno));
+	j->timer = loop_after(j->s->loop, ok ? ms : 0, on_limit, j);
+	if (ok)
+		question(j);
 }
 
 void

@@ -110,8 +110,8 @@ void signal_vm(const char *name, const char *opt);
 /* startd-place.c. NULL, or what failed. */
 const char *place_make(const struct startd *s, const char *name);
 void place_remove(const char *name);
-/* startd-store.c: the next step comes when the qube's store serves (0), the time has passed or
- * nobody wants it any more (111). */
+/* startd-store.c: starts it; the next step comes when the qube's store serves (0), the time has
+ * passed or nobody wants it any more (111). */
 void store_wait(struct job *j, uint32_t ms);
 void store_wait_no_more(struct job *j);
 /* startd-late.c: how many there are. sig 0: only counts. */

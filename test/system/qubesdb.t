@@ -179,6 +179,24 @@ def killed_in_dom0():
           "both ways", "/t/back")
 
 
+def killed_before_the_qube_came():
+    """What is given once a start is given to one that has not been there yet: a stock qube waits for its random seed."""
+    qdbd = "/usr/lib/qubes/qdbd"
+    os.rename(qdbd, qdbd + ".real")
+    write(qdbd, "#!/bin/sh\nif [ $1 = -f ]; then while [ ! -e /tmp/go ]; do sleep 0.1; done; fi\nexec %s.real \"$@\"\n" % qdbd, 0o755)
+    conf("t-late", "")
+    r = run("qvm-start", "t-late")
+    ok(r.returncode == 0, "a qube whose qdbd comes late", r)
+    old = pid("t-late")
+    run("kill", "-9", old)
+    ok(until(lambda: pid("t-late") not in (None, old)), "that of Dom0 after kill -9: back")
+    inside("t-late", "touch /tmp/go")
+    ok(until(lambda: len(its("t-late", "qubesdb-read -q /qubes-random-seed")) == 88), "the qube still gets its random seed",
+       its("t-late", "qubesdb-list -f /"))
+    os.rename(qdbd + ".real", qdbd)
+    run("qvm-kill", "t-late")
+
+
 def killed_in_the_qube():
     inside("work", "qubesdb-write /t/own 1 /t/other 2")
     until(lambda: "/t/other" in dom0_has("work"))
@@ -282,6 +300,6 @@ def flood():
 
 r = qubes("work", "vault")
 ok(r.returncode == 0, "two qubes run", r)
-rows((both_ways, killed_in_dom0, killed_in_the_qube, chand_killed, keeper_killed, flood, restarted, cannot_be_filled,
+rows((both_ways, killed_in_dom0, killed_before_the_qube_came, killed_in_the_qube, chand_killed, keeper_killed, flood, restarted, cannot_be_filled,
       keys_of_each_kind))
 done()

@@ -272,7 +272,7 @@ def flood():
     p, many = pid("work"), 3000
     vault = memory(pid("vault"))
     w = subprocess.Popen(["qvm-run", "-p", "-u", "root", "work",
-                          "while :; do pkill -9 -x qdbd; sleep 0.05; done & k=$!; "
+                          "while :; do killall -9 qdbd 2>/dev/null || pkill -9 -x qdbd; sleep 0.05; done & k=$!; "
                           "export IN=1 $(tr '\\0' '\\n' </proc/1/environ | grep VCHAN); /tmp/flood %d; kill $k" % many],
                          stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
     slowest, asked = 0, 0

@@ -216,10 +216,6 @@ setup_managed(struct qdbd *d, const struct options *o)
 	listen_at(d, true, 0660, QDB_RO_SOCK);
 	if (setegid(0) < 0)
 		die("setegid");
-	if (d->has_peer)
-		return;
-	link_at("q/dom0/" QDB_SOCK, RUN_DIR "/qubesdb.sock");
-	link_at("q/dom0/" QDB_RO_SOCK, RUN_DIR "/qubesdb.ro.sock");
 }
 
 /* ---- by hand ---- */

@@ -31,6 +31,12 @@ ready(struct qdbd *q)
 }
 
 void
+synced(struct qdbd *q)
+{
+	(void)q;
+}
+
+void
 link_up(struct qdbd *q)
 {
 	(void)q;

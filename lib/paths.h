@@ -3,10 +3,13 @@
 #ifndef PATHS_H
 #define PATHS_H
 
-#define RUN_DIR "/run/qubes"	   /* root:qubes 0750, made by the boot one-shot */
-#define RUN_Q RUN_DIR "/q"	   /* q/NAME/: the qube's sockets, root:GID_DAEMONS 0710 */
-#define RUN_STATE RUN_DIR "/state" /* state/NAME: see state.h */
-#define RUN_ASK RUN_DIR "/ask"	   /* root:qubes 1771: qrexec-ask binds policy.Ask here */
+#define RUN_DIR "/run/qubes" /* root:qubes 0750, made by the boot one-shot */
+#define RUN_Q RUN_DIR "/q"   /* q/NAME/: the qube's sockets, root:GID_DAEMONS 0710 */
+/* qdb/NAME/: its store's sockets, for root and group qubes; root's own, so that no daemon can put
+ * its own there. */
+#define RUN_QDB RUN_DIR "/qdb"
+#define RUN_STATE RUN_DIR "/state"	     /* state/NAME: see state.h */
+#define RUN_ASK RUN_DIR "/ask"		     /* root:qubes 1771: qrexec-ask binds policy.Ask here */
 #define RUN_PREPARED RUN_DIR "/vm/.prepared" /* NAME: what is built ahead for it (vmstart) */
 #define RUN_LOCAL RUN_DIR "/local" /* root 0700: the local backend's channels, local/NAME/ */
 /*

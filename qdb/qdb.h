@@ -51,7 +51,7 @@ _Static_assert(sizeof(struct qdb_hdr) == 72, "spec/qubesdb 3");
 #define QDB_OF_QUBE "//qube"
 
 /*
- * Sockets. Dom0: RUN_Q/NAME/qubesdb (root and group qubes may write) and qubesdb.ro; RUN_DIR/
+ * Sockets. Dom0: RUN_QDB/NAME/qubesdb (root and group qubes may write) and qubesdb.ro; RUN_DIR/
  * qubesdb.NAME.sock and qubesdb.NAME.ro.sock are links to them, for libqubesdb and scripts. In a
  * qube, and Dom0's own: RUN_DIR/qubesdb.sock, qubesdb.ro.sock.
  */

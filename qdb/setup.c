@@ -24,9 +24,8 @@
 #define NOFILE (CLIENTS_MAX + 64)
 #define MEMORY (256u << 20) /* all clients with all their places full, and both layers */
 #define BACKLOG 1024
-#define MARK                                                                                       \
-	"qubesdb.was" /* the session whose qube has its keys; startd removes it with q/NAME        \
-		       */
+/* The session whose qube has its keys; startd removes it with qdb/NAME. */
+#define MARK "qubesdb.was"
 
 struct options {
 	const char *session, *dir;
@@ -85,8 +84,7 @@ parse(struct qdbd *d, struct options *o, int argc, char **argv)
 	}
 }
 
-/* Bound under another name, then renamed: the name never shows a socket that refuses. No chmod and
- * no chown by name: in q/NAME others may put a link there. */
+/* Bound under another name, then renamed: the name never shows a socket that refuses. */
 static void
 listen_at(struct qdbd *d, bool ro, mode_t mode, const char *path)
 {
@@ -183,7 +181,7 @@ setup_managed(struct qdbd *d, const struct options *o)
 {
 	struct vm_state s = {.state = "Running"};
 	bool was = false;
-	int dir = open(RUN_Q, O_RDONLY | O_DIRECTORY | O_CLOEXEC), own;
+	int dir = open(RUN_QDB, O_RDONLY | O_DIRECTORY | O_CLOEXEC), own;
 
 	if (!name_ok(o->session))
 		usage_die("qdbd: --session: no qube's name");
@@ -199,10 +197,10 @@ setup_managed(struct qdbd *d, const struct options *o)
 	d->qid = s.qid;
 	d->people = people_gid();
 	if (dir < 0 || (mkdirat(dir, d->name, 0711) < 0 && errno != EEXIST))
-		die("cannot make " RUN_Q "/%s", d->name);
+		die("cannot make " RUN_QDB "/%s", d->name);
 	own = openat(dir, d->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (own < 0 || fchdir(own) < 0)
-		die("cannot enter " RUN_Q "/%s", d->name);
+		die("cannot enter " RUN_QDB "/%s", d->name);
 	close(own);
 	close(dir);
 	if (d->has_peer)

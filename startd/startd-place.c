@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* q/NAME, where a running qube's daemons have their sockets, and the names that scripts know. */
+/* q/NAME and qdb/NAME, where a running qube's daemons have their sockets, and the names that
+ * scripts know. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,17 +15,17 @@
 #include "startd.h"
 #include "state.h"
 
-/* The names that scripts know, and where they lead in q/NAME. */
+/* The names that scripts know, and where they lead. */
 static const struct {
 	const char *prefix;
 	enum { BY_NAME, BY_DOMID, BY_UUID } by;
-	const char *suffix, *leaf;
+	const char *suffix, *dir, *leaf;
 } links[] = {
-    {"qrexec.", BY_NAME, "", CLIENT_SOCK},
-    {"qrexec.", BY_DOMID, "", CLIENT_SOCK},
-    {"qrexec.uuid:", BY_UUID, "", CLIENT_SOCK},
-    {"qubesdb.", BY_NAME, ".sock", QDB_SOCK},
-    {"qubesdb.", BY_NAME, ".ro.sock", QDB_RO_SOCK},
+    {"qrexec.", BY_NAME, "", "q", CLIENT_SOCK},
+    {"qrexec.", BY_DOMID, "", "q", CLIENT_SOCK},
+    {"qrexec.uuid:", BY_UUID, "", "q", CLIENT_SOCK},
+    {"qubesdb.", BY_NAME, ".sock", "qdb", QDB_SOCK},
+    {"qubesdb.", BY_NAME, ".ro.sock", "qdb", QDB_RO_SOCK},
 };
 
 static const char *
@@ -39,7 +40,7 @@ link_to(const char *target, const char *path)
 	return symlink(target, path) < 0 ? strerror(errno) : NULL;
 }
 
-/* q/NAME is there for the qube's daemons to make their sockets in. */
+/* q/NAME and qdb/NAME are there for the qube's daemons to make their sockets in. */
 const char *
 place_make(const struct startd *s, const char *name)
 {
@@ -57,6 +58,9 @@ place_make(const struct startd *s, const char *name)
 	/* Others: people of group qubes, who alone get as far as RUN_DIR. */
 	if (chown(dir, uid, GID_DAEMONS) < 0 || chmod(dir, 0711) < 0)
 		return strerror(errno);
+	snprintf(dir, sizeof dir, RUN_QDB "/%s", name);
+	if (mkdir(dir, 0711) < 0 && errno != EEXIST)
+		return strerror(errno);
 	for (size_t i = 0; !e && i < sizeof links / sizeof *links; i++) {
 		snprintf(number, sizeof number, "%u", st.domid);
 		snprintf(path, sizeof path, RUN_DIR "/%s%s%s", links[i].prefix,
@@ -64,21 +68,23 @@ place_make(const struct startd *s, const char *name)
 		    : links[i].by == BY_UUID ? st.uuid
 					     : name,
 		    links[i].suffix);
-		snprintf(target, sizeof target, "q/%s/%s", name, links[i].leaf);
+		snprintf(target, sizeof target, "%s/%s/%s", links[i].dir, name, links[i].leaf);
 		e = link_to(target, path);
 	}
 	return e;
 }
 
-void
-place_remove(const char *name)
+/* With the links that lead there, and what the daemons have made in it: sockets and a mark, one
+ * level. */
+static void
+remove_place(const char *parent, const char *name)
 {
 	char path[160], want[128], got[128];
 	DIR *d = opendir(RUN_DIR);
 	const struct dirent *f;
 	ssize_t n;
 
-	snprintf(want, sizeof want, "q/%s/", name);
+	snprintf(want, sizeof want, "%s/%s/", parent, name);
 	while (d && (f = readdir(d)) != NULL) {
 		n = readlinkat(dirfd(d), f->d_name, got, sizeof got - 1);
 		got[n > 0 ? n : 0] = '\0';
@@ -87,8 +93,7 @@ place_remove(const char *name)
 	}
 	if (d)
 		closedir(d);
-	/* What the daemons have made there goes too: sockets and a mark, one level. */
-	snprintf(path, sizeof path, RUN_Q "/%s", name);
+	snprintf(path, sizeof path, RUN_DIR "/%s/%s", parent, name);
 	d = opendir(path);
 	while (d && (f = readdir(d)) != NULL)
 		if (f->d_name[0] != '.' || (f->d_name[1] != '\0' && f->d_name[1] != '.'))
@@ -97,4 +102,11 @@ place_remove(const char *name)
 		closedir(d);
 	if (rmdir(path) < 0 && errno != ENOENT)
 		logit("%s: %s", path, strerror(errno));
+}
+
+void
+place_remove(const char *name)
+{
+	remove_place("q", name);
+	remove_place("qdb", name);
 }

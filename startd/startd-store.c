@@ -68,7 +68,7 @@ question(struct job *j)
 
 	if (j->store >= 0)
 		return;
-	snprintf(path, sizeof path, RUN_Q "/%s/" QDB_SOCK, j->name);
+	snprintf(path, sizeof path, RUN_QDB "/%s/" QDB_SOCK, j->name);
 	j->store = sock_connect(path);
 	if (j->store >= 0 &&
 	    (send(j->store, &name, sizeof name, MSG_NOSIGNAL | MSG_DONTWAIT) != sizeof name ||
@@ -107,7 +107,7 @@ watch(struct job *j)
 	char dir[128];
 
 	j->names = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	snprintf(dir, sizeof dir, RUN_Q "/%s", j->name);
+	snprintf(dir, sizeof dir, RUN_QDB "/%s", j->name);
 	if (j->names < 0 || inotify_add_watch(j->names, dir, IN_MOVED_TO) < 0)
 		return false;
 	snprintf(dir, sizeof dir, "%s/instance/%s", j->service, j->name);

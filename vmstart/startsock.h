@@ -13,7 +13,7 @@
  *   op=up name=NAME               root (vmstart): it runs; brings up its other daemons (qrexecd),
  *                                 answers when the agent has answered, or its timeout passed
  *   op=down name=NAME [code=N] [reason=...]   root (vmstart): the domain is gone; takes all of them
- *                                 down, removes q/NAME
+ *                                 down, removes q/NAME, qdb/NAME
  *
  * Answer: result=ok [state=...], or result=refused reason=... code=N (N: an exit code for the
  * command). op=start of a running qube: result=ok state=running. Two starts of one qube share one

@@ -131,8 +131,9 @@ refused policyd connect /run/qubes/q/work/peer
 works qrexecd connect /run/qubes/s/policy.sock
 works qrexecd connect /run/qubes/q/dom0/peer
 refused qrexecd connect /run/qubes/ask/policy.Ask
+refused qrexecd create /run/qubes/qdb/work/mine
 works qdbd connect /run/qubes/s/chan.sock
-for f in /run/qubes/q/work/qrexec /run/qubes/q/work/peer /run/qubes/q/work/qubesdb /run/qubes/q/dom0/qubesdb /run/qubes/q/dom0/peer; do
+for f in /run/qubes/q/work/qrexec /run/qubes/q/work/peer /run/qubes/qdb/work/qubesdb /run/qubes/qdb/dom0/qubesdb /run/qubes/q/dom0/peer; do
 	refused qdbd connect $f
 done
 for f in /run/qubes/q/work/mine /run/qubes/state/mine /run/qubes/s/mine /etc/qubes/vm.d/mine; do

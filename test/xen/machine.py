@@ -32,7 +32,9 @@ def end_with_us():
 
 
 class Machine:
-    def __init__(self, image, mem=1280, dom0=384, smp=2, restore=None, log=None, shares=None, xen="", kernel=""):
+    """One processor: two emulated ones of a machine wait for each other's locks, and two machines with one each do more."""
+
+    def __init__(self, image, mem=1280, dom0=384, smp=1, restore=None, log=None, shares=None, xen="", kernel=""):
         self.dir = tempfile.mkdtemp(prefix="machine.")
         self.proc, self.ctl, self.buf = None, None, b""
         self.log = log or self.dir + "/console"
@@ -182,7 +184,7 @@ def options(ap):
     ap.add_argument("--image", required=True, metavar="DIR")
     ap.add_argument("--mem", type=int, default=1280, metavar="MB")
     ap.add_argument("--dom0", type=int, default=384, metavar="MB")
-    ap.add_argument("--smp", type=int, default=2)
+    ap.add_argument("--smp", type=int, default=1)
     ap.add_argument("--restore", metavar="STATE")
     ap.add_argument("--log", metavar="FILE", help="Dom0's and Xen's console")
     ap.add_argument("--xen", default="", help="more of Xen's command line")

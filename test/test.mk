@@ -151,10 +151,9 @@ check-unit: $(TEST_HELPERS)
 # On real Xen, in an emulated machine (test/xen): the same system tests, and what only Xen can show.
 # check-xen: what fits into ten minutes of emulation; check-xen-all: every file, an hour.
 # The longest first.
-XEN_TESTS = test/system/qubesdb.t test/system/sandbox.t test/system/vmstart.t test/xen/faults-destroyed.t \
-	test/xen/faults-start.t test/xen/ahead.t test/system/call.t test/xen/faults-keeper.t test/xen/start.t \
-	test/system/let-go.t test/system/qrexecd-managed.t test/system/policy-tool.t test/xen/chand-xen.t \
-	test/system/attack.t test/system/chand.t
+XEN_TESTS = test/system/qubesdb.t test/system/sandbox.t test/xen/faults-destroyed.t test/xen/faults-start.t \
+	test/xen/ahead.t test/system/call.t test/xen/faults-keeper.t test/xen/start.t test/system/let-go.t \
+	test/system/qrexecd-managed.t test/system/policy-tool.t test/xen/chand-xen.t test/system/attack.t test/system/chand.t
 XEN_ALL = $(SYSTEM) $(wildcard test/xen/*.t)
 check-xen check-xen-all:
 	@if command -v qemu-system-x86_64 >/dev/null; then \

@@ -120,7 +120,7 @@ guess_reason(struct job *j)
 		    j->name);
 }
 
-enum { S_BEGIN, S_GONE, S_MADE, S_UP, S_AGAIN, S_FAILED };
+enum { S_BEGIN, S_GONE, S_MADE, S_UP, S_FAILED };
 
 static void
 start_step(struct job *j, int status)
@@ -157,7 +157,6 @@ start_step(struct job *j, int status)
 		spawn_up(j, agent_ms(j->name) + EXTRA_MS);
 		return job_add(j->s, JOB_STORE_PLACE, j->name, NULL, -1, false, 0, NULL);
 	case S_UP:
-	case S_AGAIN:
 		if (status == 0)
 			return done(j, true, "running", NULL, 0);
 		break;
@@ -219,10 +218,24 @@ store_place_step(struct job *j, int status)
 		spawn_create(j);
 }
 
-/* On the way to each start: no program but the one that is waited for. */
+/* The store is on the way to each start: there no program is run but the one that is waited for. */
 static void
-store_step(struct job *j, int status)
+bring_up(struct job *j, bool there)
 {
+	j->step = S_UP;
+	if (j->kind == JOB_STORE)
+		store_wait(j, STORE_MS);
+	else if (there)
+		spawn_wait(j, agent_ms(j->name));
+	else
+		spawn_up(j, agent_ms(j->name));
+}
+
+/* STORE, UP */
+static void
+daemon_step(struct job *j, int status)
+{
+	const bool store = j->kind == JOB_STORE;
 	const char *e;
 
 	switch (j->step) {
@@ -230,18 +243,21 @@ store_step(struct job *j, int status)
 		e = place_make(j->s, j->name);
 		if (e)
 			return done(j, false, NULL, e, 111);
+		if (instance_there(j))
+			return bring_up(j, true);
 		j->step = S_MADE;
-		return instance_there(j) ? store_step(j, 0) : spawn_create(j);
+		return spawn_create(j);
 	case S_MADE:
-		if (status != 0)
-			break;
-		j->step = S_UP;
-		return store_wait(j, STORE_MS);
+		if (status == 0)
+			return bring_up(j, false);
+		break;
 	case S_UP:
 		if (status == 0)
-			return done(j, true, "filled", NULL, 0);
+			return done(j, true, store ? "filled" : "running", NULL, 0);
 		break;
 	case S_FAILED:
+		if (!store)
+			return done(j, false, NULL, "qrexec_timeout passed", END_NO_AGENT);
 		snprintf(j->reason, sizeof j->reason, "no QubesDB (%s/%s/qdbd says why)", LOG_DIR,
 		    j->name);
 		return done(j, false, NULL, j->reason, 111);
@@ -249,43 +265,7 @@ store_step(struct job *j, int status)
 	j->step = S_FAILED;
 	if (instance_there(j))
 		return spawn_delete(j);
-	store_step(j, 0);
-}
-
-static void
-up_step(struct job *j, int status)
-{
-	const uint32_t ms = agent_ms(j->name);
-	const char *e;
-
-	switch (j->step) {
-	case S_BEGIN:
-		e = place_make(j->s, j->name);
-		if (e)
-			return done(j, false, NULL, e, 111);
-		if (instance_there(j)) {
-			j->step = S_UP;
-			return spawn_wait(j, ms);
-		}
-		j->step = S_MADE;
-		return spawn_create(j);
-	case S_MADE:
-		if (status != 0)
-			break;
-		j->step = S_UP;
-		return spawn_up(j, ms);
-	case S_UP:
-	case S_AGAIN:
-		if (status == 0)
-			return done(j, true, "running", NULL, 0);
-		break;
-	case S_FAILED:
-		return done(j, false, NULL, "qrexec_timeout passed", END_NO_AGENT);
-	}
-	j->step = S_FAILED;
-	if (instance_there(j))
-		return spawn_delete(j);
-	up_step(j, 0);
+	daemon_step(j, 0);
 }
 
 /* A start that waits for this domain learns why there is none; else the instance is not needed any
@@ -370,8 +350,8 @@ job_step(struct job *j, int status)
 	static void (*const steps[])(struct job *, int) = {[JOB_START] = start_step,
 	    [JOB_STOP] = stop_step,
 	    [JOB_STORE_PLACE] = store_place_step,
-	    [JOB_STORE] = store_step,
-	    [JOB_UP] = up_step,
+	    [JOB_STORE] = daemon_step,
+	    [JOB_UP] = daemon_step,
 	    [JOB_DOWN] = down_step,
 	    [JOB_PREPARE] = prepare_step};
 

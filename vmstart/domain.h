@@ -52,6 +52,9 @@ const char *domain_build(struct domain *d);
 /* Lets it run, now that it was built or adopted; one that runs already goes on. NULL, or what
  * failed (errno). */
 const char *domain_start(struct domain *d);
+/* One that runs; both may be asked for twice. NULL, or what failed (errno). */
+const char *domain_pause(struct domain *d);
+const char *domain_unpause(struct domain *d);
 /* Takes over the live domain that *d->state tells of; false: it is not alive. */
 bool domain_adopt(struct domain *d);
 

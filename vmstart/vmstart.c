@@ -151,12 +151,18 @@ store_answered(struct keeper *k, bool good, const char *why)
 }
 
 static void
+say_ready(struct keeper *k)
+{
+	daemon_ready(k->ready_fd);
+	k->ready_fd = -1;
+}
+
+static void
 now_running(struct keeper *k)
 {
 	loop_cancel(k->loop, k->agent_timer);
 	set_state(k, "Running");
-	daemon_ready(k->ready_fd);
-	k->ready_fd = -1;
+	say_ready(k);
 }
 
 static void
@@ -231,6 +237,15 @@ ask(struct loop *l, int fd, short revents, void *arg)
 	buf_free(&req);
 }
 
+static void
+ask_first(struct keeper *k)
+{
+	k->op = "store";
+	k->agent_timer = loop_after(k->loop, STORE_MS, on_agent_timeout, k);
+	k->asked_ms = now_ms();
+	ask(k->loop, -1, 0, k);
+}
+
 /* The end. */
 
 static void
@@ -266,13 +281,35 @@ on_patience(struct loop *l, int fd, short revents, void *arg)
 	destroy(k);
 }
 
+/* A keeper that is killed in between is followed by one that makes true what the state says. */
+static void
+pause_or_not(struct keeper *k, bool paused)
+{
+	const char *e;
+
+	if (over(k) || strcmp(k->state.state, paused ? "Running" : "Paused") != 0)
+		return;
+	e = paused ? domain_pause(&k->dom) : domain_unpause(&k->dom);
+	if (e)
+		logit("not %s: %s: %s", paused ? "paused" : "unpaused", e, strerror(errno));
+	if (e && paused)
+		(void)domain_unpause(&k->dom);
+	if (e)
+		return;
+	k->paused = paused;
+	set_state(k, paused ? "Paused" : "Running");
+}
+
 static void
 on_signal(struct loop *l, int sig, short revents, void *arg)
 {
 	struct keeper *k = arg;
 
 	(void)revents;
-	if (sig == SIGQUIT || !k->started) { /* who does not run cannot be asked */
+	if (sig == SIGUSR1 || sig == SIGUSR2)
+		return pause_or_not(k, sig == SIGUSR1);
+	/* who does not run cannot be asked */
+	if (sig == SIGQUIT || !k->started || k->paused) {
 		k->asked_down = true;
 		destroy(k);
 	} else if (!k->asked_down) {
@@ -305,22 +342,44 @@ clean_up(struct keeper *k, int code, const char *why)
 	buf_free(&req);
 }
 
+/* Its file was removed, or spoilt, since it was started or built ahead: as much as is needed to
+ * hold what there is, and to undo it. */
 static void
-load(struct keeper *k, const char *name)
+without_file(struct keeper *k, const char *name)
+{
+	struct vm_state st;
+	int dir = -1;
+
+	k->conf = (struct vmconf){.qrexec_timeout = 60, .shutdown_timeout = 60};
+	snprintf(k->conf.name, sizeof k->conf.name, "%s", name);
+	snprintf(k->conf.type, sizeof k->conf.type, "AppVM");
+	if (state_read(k->state_dir, name, &st) ||
+	    ((dir = open(RUN_PREPARED, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >= 0 &&
+		state_read(dir, name, &st)))
+		memcpy(k->conf.uuid, st.uuid, sizeof k->conf.uuid);
+	if (dir >= 0)
+		close(dir);
+}
+
+static void
+load(struct keeper *k, const char *name, bool start)
 {
 	const int etc = open(ETC_VM, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct vmconf_error e = {0};
+	struct vm_state st;
 
 	if (etc < 0)
 		fail(k, ETC_VM);
-	if (!vmconf_load(etc, name, &k->conf, &e)) {
-		logit("cannot start: " ETC_VM "/%s:%u: %s", e.file, e.line, e.text);
-		exit(END_FAILURE);
-	}
-	close(etc);
 	k->state_dir = open(RUN_STATE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (k->state_dir < 0)
 		fail(k, RUN_STATE);
+	if (!vmconf_load(etc, name, &k->conf, &e)) {
+		logit(ETC_VM "/%s:%u: %s", e.file, e.line, e.text);
+		if (start && !state_read(k->state_dir, name, &st))
+			exit(END_FAILURE);
+		without_file(k, name);
+	}
+	close(etc);
 }
 
 static _Noreturn void
@@ -384,6 +443,11 @@ adopt(struct keeper *k, const char *name)
 	if (known && k->state.qid == qid_of(name) && domain_adopt(&k->dom)) {
 		logit("adopts session %s, domain %u", k->state.session, k->state.domid);
 		k->started = strcmp(k->state.state, "Transient") != 0;
+		k->paused = strcmp(k->state.state, "Paused") == 0;
+		if (k->paused)
+			(void)domain_pause(&k->dom);
+		else if (k->started)
+			(void)domain_unpause(&k->dom);
 		return true;
 	}
 	if (!known && ahead_take(&k->dom)) {
@@ -435,7 +499,7 @@ int
 main(int argc, char **argv)
 {
 	static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
-	static const int sigs[] = {SIGTERM, SIGINT, SIGQUIT};
+	static const int sigs[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2};
 	static struct keeper k = {.ready_fd = -1, .console = -1, .life = -1, .ask = -1};
 	uint32_t ready = 0;
 	int c, code, lock, only = 0;
@@ -460,9 +524,9 @@ main(int argc, char **argv)
 	k.dom = (struct domain){
 	    .conf = &k.conf, .state = &k.state, .end_fd = -1, .console_fd = -1, .word_fd = -1};
 	k.loop = loop_new();
-	if (!loop_signals(k.loop, sigs, 3, on_signal, &k))
+	if (!loop_signals(k.loop, sigs, 5, on_signal, &k))
 		die("signals");
-	load(&k, argv[optind]);
+	load(&k, argv[optind], !only);
 	if (only)
 		return only == 'p' ? ahead_build(&k.dom, argv[optind])
 				   : ahead_drop(&k.dom, argv[optind]);
@@ -476,10 +540,10 @@ main(int argc, char **argv)
 	if (!loop_add(k.loop, k.dom.end_fd, POLLIN, on_gone, &k))
 		die("loop");
 	keeper_console(&k);
-	k.op = "store";
-	k.agent_timer = loop_after(k.loop, STORE_MS, on_agent_timeout, &k);
-	k.asked_ms = now_ms();
-	ask(k.loop, -1, 0, &k);
+	if (k.paused)
+		say_ready(&k); /* its daemons were up before, and nobody answers now */
+	else
+		ask_first(&k);
 	code = loop_run(k.loop);
 	logit("ended, code %d", code);
 	clean_up(&k, code, why_ended(&k, code));

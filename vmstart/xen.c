@@ -272,6 +272,29 @@ domain_start(struct domain *d)
 	return NULL;
 }
 
+/* Xen counts how often it was paused: once is enough. */
+const char *
+domain_pause(struct domain *d)
+{
+	const struct xen *x = d->own;
+	xc_dominfo_t info;
+
+	if (domain_info(x, d->state->domid, &info) && info.paused)
+		return NULL;
+	return xc_domain_pause(x->xch, d->state->domid) < 0 ? "pause" : NULL;
+}
+
+const char *
+domain_unpause(struct domain *d)
+{
+	const struct xen *x = d->own;
+	xc_dominfo_t info;
+
+	if (domain_info(x, d->state->domid, &info) && !info.paused)
+		return NULL;
+	return xc_domain_unpause(x->xch, d->state->domid) < 0 ? "unpause" : NULL;
+}
+
 bool
 domain_held(struct domain *d)
 {

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A paused qube: all its processes are stopped. kill(-1) within its pid namespace reaches all at
+ * once, a fork on its way too, and nobody is left who could continue them; a process that the guest
+ * itself had stopped goes on with the others.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "local.h"
+
+/* In the helper that has entered the namespace only for its children. */
+static int
+all_but_init(int sig)
+{
+	const pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(kill(-1, sig) == 0 || errno == ESRCH ? 0 : errno);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		return ECHILD;
+	return WEXITSTATUS(status);
+}
+
+static bool
+everybody(const struct domain *d, int sig)
+{
+	const pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(setns(d->end_fd, CLONE_NEWPID) < 0 ? errno : all_but_init(sig));
+	errno = EAGAIN;
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return false;
+	errno = WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
+	return errno == 0;
+}
+
+static bool
+init(const struct domain *d, int sig)
+{
+	return syscall(SYS_pidfd_send_signal, d->end_fd, sig, NULL, 0) == 0;
+}
+
+const char *
+domain_pause(struct domain *d)
+{
+	return init(d, SIGSTOP) && everybody(d, SIGSTOP) ? NULL : "its processes";
+}
+
+const char *
+domain_unpause(struct domain *d)
+{
+	return everybody(d, SIGCONT) && init(d, SIGCONT) ? NULL : "its processes";
+}

@@ -10,7 +10,7 @@
 
 static set_fn set_bool, set_label, set_name, set_root, set_secs, set_service, set_tags, set_type,
     set_user, set_uuid, set_count, set_mode, set_kernel, set_opts, set_mac, set_ip, set_zone,
-    set_layout;
+    set_layout, set_size;
 
 static const struct key keys[] = {
 #define NAMED(name, f, set, flags)                                                                 \
@@ -28,34 +28,47 @@ static const struct key keys[] = {
     KEY(transport_rpc, set_service, 0),
     KEY(guivm, set_name, GLOBAL),
     KEY(default_user, set_user, GLOBAL | INHERIT),
-    KEY(root, set_root, GLOBAL | INHERIT),
+    KEY(root, set_root, GLOBAL | INHERIT | PATH),
     KEY(template_for_dispvms, set_bool, 0),
     KEY(autostart, set_bool, 0),
     KEY(internal, set_bool, 0),
     KEY(qrexec_timeout, set_secs, GLOBAL | INHERIT),
     KEY(shutdown_timeout, set_secs, GLOBAL | INHERIT),
     KEY(virt_mode, set_mode, GLOBAL | INHERIT),
-    KEY(kernel, set_kernel, GLOBAL | INHERIT),
+    KEY(kernel, set_kernel, GLOBAL | INHERIT | PATH),
     KEY(kernelopts, set_opts, GLOBAL | INHERIT),
     KEY(memory, set_count, GLOBAL | INHERIT),
     KEY(vcpus, set_count, GLOBAL | INHERIT),
     KEY(netvm, set_name, GLOBAL),
     KEY(mac, set_mac, 0),
     KEY(ip, set_ip, 0),
-    KEY(private, set_root, 0),
-    NAMED("volatile", volatile_, set_root, 0),
+    KEY(private, set_root, PATH),
+    NAMED("volatile", volatile_, set_root, PATH),
     KEY(prepare, set_count, 0),
     KEY(provides_network, set_bool, 0),
     KEY(debug, set_bool, 0),
     KEY(audiovm, set_name, GLOBAL),
     KEY(timezone, set_zone, GLOBAL | INHERIT),
     KEY(keyboard_layout, set_layout, GLOBAL),
+    KEY(preload, set_count, 0),
+    KEY(auto_cleanup, set_bool, 0),
+    KEY(dispid, set_count, 0),
+    KEY(maxmem, set_count, GLOBAL | INHERIT),
+    KEY(root_size, set_size, GLOBAL),
+    KEY(private_size, set_size, GLOBAL),
+    KEY(volatile_size, set_size, GLOBAL),
+    KEY(revisions_to_keep, set_count, GLOBAL),
+    KEY(include_in_backups, set_bool, 0),
+    KEY(management_dispvm, set_name, GLOBAL),
+    KEY(default_template, set_name, GLOBAL | ONLY),
+    KEY(clockvm, set_name, GLOBAL | ONLY),
+    KEY(updatevm, set_name, GLOBAL | ONLY),
 #undef KEY
 #undef NAMED
 };
 #define NKEYS (sizeof(keys) / sizeof(keys[0]))
 
-_Static_assert(NKEYS <= 64, "a bit for each key");
+_Static_assert(NKEYS <= KEYS_MAX, "room in struct seen");
 
 static void *
 field(struct vmconf *c, const struct key *k)
@@ -179,6 +192,12 @@ set_count(struct vmconf *c, const struct key *k, const char *val)
 		"not a number of MiB from 32 to 1048576"},
 	    {offsetof(struct vmconf, vcpus), 1, VM_VCPUS_MAX, "not a number from 1 to 64"},
 	    {offsetof(struct vmconf, prepare), 0, VM_PREPARE_MAX, "not a number from 0 to 16"},
+	    {offsetof(struct vmconf, preload), 0, VM_PRELOAD_MAX, "not a number from 0 to 16"},
+	    {offsetof(struct vmconf, dispid), 0, VM_DISPID_MAX, "not a number from 0 to 9999"},
+	    {offsetof(struct vmconf, maxmem), 0, VM_MEMORY_MAX,
+		"not a number of MiB from 0 to 1048576"},
+	    {offsetof(struct vmconf, revisions_to_keep), 0, VM_REVISIONS_MAX,
+		"not a number from 0 to 16"},
 	};
 	uint32_t *out = field(c, k), v;
 	size_t i = 0;
@@ -188,6 +207,29 @@ set_count(struct vmconf *c, const struct key *k, const char *val)
 	if (!parse_u32(val, bounds[i].most, &v) || v < bounds[i].least)
 		return bounds[i].why;
 	*out = v;
+	return NULL;
+}
+
+/* MiB, or with M or G behind it. */
+static const char *
+set_size(struct vmconf *c, const struct key *k, const char *val)
+{
+	static const char why[] = "not a size in MiB, or like 512M or 20G, up to 16384G";
+	uint32_t *out = field(c, k), v, unit = 1;
+	char digits[12];
+	size_t n = strlen(val);
+
+	if (n > 0 && (val[n - 1] == 'M' || val[n - 1] == 'G')) {
+		unit = val[n - 1] == 'G' ? 1024 : 1;
+		n--;
+	}
+	if (n >= sizeof(digits))
+		return why;
+	memcpy(digits, val, n);
+	digits[n] = '\0';
+	if (!parse_u32(digits, VM_SIZE_MAX / unit, &v))
+		return why;
+	*out = v * unit;
 	return NULL;
 }
 
@@ -361,10 +403,10 @@ key_find(const char *word)
 	return NULL;
 }
 
-uint64_t
-key_bit(const struct key *k)
+size_t
+key_number(const struct key *k)
 {
-	return (uint64_t)1 << (k - keys);
+	return (size_t)(k - keys);
 }
 
 void

@@ -7,13 +7,30 @@
 
 #define DOM0_UUID "00000000-0000-0000-0000-000000000000"
 
+#define KEYS_MAX 64
 #define FEATURE "feature." /* what their keys begin with */
+
+/* What one file has set, and on which line. */
+struct seen {
+	unsigned line[KEYS_MAX];
+	char features[VM_FEATURES];
+};
+/* One file's bytes over *c, as "defaults" or as a qube's. */
+bool vmconf_parse_as(struct vmconf *c, const char *file, const char *untrusted, size_t n,
+    bool defaults, bool trusted, struct seen *seen, struct vmconf_error *e);
+void vmconf_builtin(struct vmconf *c, const char *name);
+/* For *e: where we are; and what is wrong here, false. */
+void vmconf_at(struct vmconf_error *e, const char *file, unsigned line);
+bool vmconf_wrong(struct vmconf_error *e, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 struct key;
 /* Checks a value and stores it. NULL, or what is wrong with it. */
 typedef const char *set_fn(struct vmconf *c, const struct key *k, const char *val);
 
-enum { GLOBAL = 1, INHERIT = 2 }; /* may stand in "defaults"; comes from the template */
+/* may stand in "defaults"; comes from the template; stands nowhere but in "defaults"; names a file
+ */
+enum { GLOBAL = 1, INHERIT = 2, ONLY = 4, PATH = 8 };
 
 struct key {
 	const char *name;
@@ -24,7 +41,7 @@ struct key {
 
 const struct key *key_find(const char *word);	 /* NULL: there is none */
 const struct key *key_nearest(const char *word); /* one that looks much like it, or NULL */
-uint64_t key_bit(const struct key *k);		 /* a bit of its own */
+size_t key_number(const struct key *k);		 /* below KEYS_MAX */
 void keys_inherit(struct vmconf *c, const struct vmconf *from);
 
 /* conf/vmconf-features.c; name: without FEATURE. all: as in struct vmconf. */

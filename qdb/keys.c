@@ -182,7 +182,7 @@ gateway(const struct telling *t, char ip[16], char ip6[VM_IP6_LEN + 1])
 		return false;
 	vmconf_address(&net, qid, ip);
 	if (qid != 0 && feature(&net, "ipv6"))
-		vmconf_address6(qid, ip6);
+		vmconf_address6(&net, qid, ip6);
 	return true;
 }
 
@@ -205,7 +205,7 @@ network(struct telling *t)
 	if (ip6[0] == '\0' || !feature(t->c, "ipv6"))
 		return;
 	put(t, "/qubes-gateway6", ip6);
-	vmconf_address6(t->s->qid, ip6);
+	vmconf_address6(t->c, t->s->qid, ip6);
 	put(t, "/qubes-ip6", ip6);
 }
 
@@ -231,7 +231,7 @@ clients(struct telling *t)
 		n += (size_t)snprintf(ips + n, sizeof ips - n, "%s%s", n > 0 ? " " : "", ip);
 		if (!feature(&c, "ipv6") || !feature(t->c, "ipv6"))
 			continue;
-		vmconf_address6(st.qid, ip6);
+		vmconf_address6(&c, st.qid, ip6);
 		n6 += (size_t)snprintf(ips6 + n6, sizeof ips6 - n6, "%s%s", n6 > 0 ? " " : "", ip6);
 	}
 	if (d != NULL)
@@ -254,7 +254,7 @@ net_qube(struct telling *t)
 	put(t, "/qubes-netvm-primary-dns", DNS_1);
 	put(t, "/qubes-netvm-secondary-dns", DNS_2);
 	if (feature(t->c, "ipv6")) {
-		vmconf_address6(t->s->qid, ip6);
+		vmconf_address6(t->c, t->s->qid, ip6);
 		put(t, "/qubes-netvm-gateway6", ip6);
 	}
 	clients(t);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "tap.h"
 
+#include <sys/stat.h>
+
 #include "vmconf.h"
 
 static struct vmconf c;
@@ -257,7 +259,29 @@ bad_lines_say_file_and_line(void **state)
 	} bad[] = {
 	    {"lable=red", "unknown key lable (label is meant?)"},
 	    {"Template=x", "unknown key Template (template is meant?)"},
-	    {"maxmem=400", "unknown key maxmem"},
+	    {"maxmum=400", "unknown key maxmum (maxmem is meant?)"},
+	    {"maxmem=1048577", "maxmem: not a number of MiB from 0 to 1048576"},
+	    {"preload=17", "preload: not a number from 0 to 16"},
+	    {"preload=2", "preload: needs template_for_dispvms = true"},
+	    {"auto_cleanup=yes", "auto_cleanup: only for a DispVM"},
+	    {"dispid=10000", "dispid: not a number from 0 to 9999"},
+	    {"dispid=1", "dispid: only for a DispVM"},
+	    {"root_size=1T", "root_size: not a size in MiB, or like 512M or 20G, up to 16384G"},
+	    {"root_size=", "root_size: not a size in MiB, or like 512M or 20G, up to 16384G"},
+	    {"private_size=G",
+		"private_size: not a size in MiB, or like 512M or 20G, up to 16384G"},
+	    {"private_size=16385G",
+		"private_size: not a size in MiB, or like 512M or 20G, up to 16384G"},
+	    {"volatile_size=-1",
+		"volatile_size: not a size in MiB, or like 512M or 20G, up to 16384G"},
+	    {"volatile_size=4294967297",
+		"volatile_size: not a size in MiB, or like 512M or 20G, up to 16384G"},
+	    {"revisions_to_keep=17", "revisions_to_keep: not a number from 0 to 16"},
+	    {"include_in_backups=on", "include_in_backups: not true or false"},
+	    {"management_dispvm=@x", "management_dispvm: not a qube's name"},
+	    {"clockvm=sys-net", "this key may stand only in the defaults"},
+	    {"updatevm=sys-net", "this key may stand only in the defaults"},
+	    {"default_template=tpl", "this key may stand only in the defaults"},
 	    {"memory=31", "memory: not a number of MiB from 32 to 1048576"},
 	    {"memory=1048577", "memory: not a number of MiB from 32 to 1048576"},
 	    {"memory=4G", "memory: not a number of MiB from 32 to 1048576"},
@@ -340,6 +364,120 @@ bad_lines_say_file_and_line(void **state)
 }
 
 static void
+keys_of_disposables_and_volumes(void **state)
+{
+	char ip[16], ip6[VM_IP6_LEN + 1];
+
+	file("defaults", "");
+	file("work", "");
+	assert_true(load("work"));
+	assert_int_equal(c.root_size, 10240);
+	assert_int_equal(c.private_size, 2048);
+	assert_int_equal(c.volatile_size, 10240);
+	assert_int_equal(c.revisions_to_keep, 1);
+	assert_int_equal(c.preload, 0);
+	assert_int_equal(c.maxmem, 0);
+	assert_true(c.include_in_backups && !c.auto_cleanup && c.dispid == VM_NO_DISPID);
+	file("defaults", "default_template=tpl\nclockvm=sys-net\nupdatevm=sys-fw\n"
+			 "management_dispvm=mgmt\nprivate_size=4G\nmaxmem=800\n");
+	file("tpl", "type=TemplateVM\nmaxmem=900\nprivate_size=1\n");
+	file("work", "template=tpl\nroot_size=0\nvolatile_size=512M\nrevisions_to_keep=0\n"
+		     "include_in_backups=no\ntemplate_for_dispvms=yes\npreload=16\n");
+	assert_true(load("work"));
+	assert_int_equal(c.root_size, 0);
+	assert_int_equal(c.private_size, 4096); /* not from the template */
+	assert_int_equal(c.volatile_size, 512);
+	assert_int_equal(c.revisions_to_keep, 0);
+	assert_int_equal(c.maxmem, 900);
+	assert_int_equal(c.preload, 16);
+	assert_false(c.include_in_backups);
+	assert_string_equal(c.default_template, "tpl");
+	assert_string_equal(c.updatevm, "sys-fw");
+	assert_string_equal(c.clockvm, "sys-net");
+	assert_string_equal(c.management_dispvm, "mgmt");
+	file("disp7", "type=DispVM\ntemplate=work\nauto_cleanup=yes\ndispid=9999\n");
+	assert_true(load("disp7"));
+	assert_true(c.auto_cleanup && c.preload == 0);
+	vmconf_address(&c, 300, ip);
+	assert_string_equal(ip, "10.138.39.94");
+	vmconf_address6(&c, 300, ip6);
+	assert_string_equal(ip6, "fd09:24ef:4179::a8a:270f");
+	file("disp7", "type=DispVM\ntemplate=work\ndispid=0\n");
+	assert_true(load("disp7"));
+	vmconf_address(&c, 300, ip);
+	assert_string_equal(ip, "10.138.0.1");
+	assert_true(load("work"));
+	vmconf_address(&c, 300, ip);
+	assert_string_equal(ip, "10.137.1.47");
+	vmconf_address6(&c, 300, ip6);
+	assert_string_equal(ip6, "fd09:24ef:4179::a89:12c");
+	file("defaults", "");
+}
+
+static void
+loops_of_netvms(void **state)
+{
+	file("defaults", "netvm=fw\n");
+	file("net", "provides_network=yes\n"); /* takes no default */
+	file("fw", "provides_network=yes\nnetvm=net\n");
+	file("work", "");
+	assert_true(load("work") && strcmp(c.netvm, "fw") == 0);
+	assert_true(load("net") && c.netvm[0] == '\0');
+	file("net", "label=red\nprovides_network=yes\nnetvm=fw\n");
+	assert_false(load("net"));
+	assert_string_equal(e.file, "net");
+	assert_int_equal(e.line, 3);
+	assert_string_equal(e.text, "netvm: a loop: net is its own netvm by way of fw");
+	assert_false(load("work")); /* a loop that it is not part of */
+	assert_string_equal(e.file, "work");
+	file("net", "netvm=net\n");
+	assert_false(load("net"));
+	assert_string_equal(e.text, "netvm: a loop: net is its own netvm by way of net");
+	/* what is missing or wrong there is not this one's fault */
+	file("net", "netvm=nosuch\n");
+	assert_true(load("net") && load("work"));
+	file("fw", "lable=red\n");
+	assert_true(load("work") && strcmp(c.netvm, "fw") == 0);
+	assert_true(vmconf_defaults(open_test_dir(), &c, &e) && strcmp(c.netvm, "fw") == 0);
+	file("defaults", "");
+}
+
+static void
+who_wrote_it(void **state)
+{
+	if (geteuid() != 0)
+		skip();
+	file("tpl", "type=TemplateVM\nroot=/dev/x\n");
+	file("work", "template=tpl\nprivate=/dev/y\n");
+	assert_true(load("work") && c.trusted);
+	assert_null(vmconf_forbidden(&c));
+	assert_int_equal(chmod(in_dir("work"), 0664), 0);
+	assert_true(load("work") && !c.trusted);
+	assert_non_null(vmconf_forbidden(&c));
+	/* it names none of the paths itself */
+	file("work", "template=tpl\nlabel=red\n");
+	assert_true(load("work") && c.trusted);
+	assert_int_equal(chown(in_dir("tpl"), 4242, 0), 0);
+	assert_true(load("work") && !c.trusted);
+	assert_string_equal(vmconf_forbidden(&c), "/dev/x");
+	file("tpl", "type=TemplateVM\nroot=/var/lib/qubes/x/../../y\n");
+	assert_true(load("work"));
+	assert_non_null(vmconf_forbidden(&c));
+	file("tpl", "type=TemplateVM\nroot=/var/lib/qubes/x..\nkernel=k1\n");
+	assert_true(load("work"));
+	assert_null(vmconf_forbidden(&c));
+	file("tpl", "type=TemplateVM\nkernel=/boot\n");
+	assert_true(load("work"));
+	assert_string_equal(vmconf_forbidden(&c), "/boot");
+	unlink(in_dir("tpl"));
+	unlink(in_dir("work"));
+	assert_int_equal(symlink("/etc/shadow", in_dir("work")), 0);
+	assert_false(load("work"));
+	assert_string_equal(e.text, "not a file of its own");
+	unlink(in_dir("work"));
+}
+
+static void
 limits(void **state)
 {
 	static char big[65600];
@@ -391,6 +529,9 @@ main(void)
 	    cmocka_unit_test(dom0),
 	    cmocka_unit_test(names_of_no_qube),
 	    cmocka_unit_test(bad_lines_say_file_and_line),
+	    cmocka_unit_test(keys_of_disposables_and_volumes),
+	    cmocka_unit_test(loops_of_netvms),
+	    cmocka_unit_test(who_wrote_it),
 	    cmocka_unit_test(limits),
 	};
 

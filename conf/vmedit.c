@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: ISC */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "paths.h"
+#include "vmconf-keys.h"
+#include "vmedit.h"
+
+#define FILE_MAX 65536u
+
+/* One change, from its start to its end. */
+struct edit {
+	int dir, lock;
+	const char *name;
+	char temp[NAME_LEN_MAX + 8];
+	struct buf old, new;
+	bool exists;
+	struct stat st; /* of the old one */
+	struct vmconf_error *e;
+};
+
+static bool
+fails(const struct edit *ed, const char *what)
+{
+	const int err = errno;
+
+	vmconf_at(ed->e, ed->name, 0);
+	vmconf_wrong(ed->e, "%s: %s", what, strerror(err));
+	errno = err;
+	return false;
+}
+
+static bool
+refused(const struct edit *ed, const char *why)
+{
+	vmconf_at(ed->e, ed->name, 0);
+	errno = EINVAL;
+	return vmconf_wrong(ed->e, "%s", why);
+}
+
+static void
+finish(struct edit *ed)
+{
+	const int err = errno;
+
+	buf_free(&ed->old);
+	buf_free(&ed->new);
+	if (ed->lock >= 0)
+		close(ed->lock);
+	errno = err;
+}
+
+/* Alone with the directory. */
+static bool
+begin(struct edit *ed, int dir, const char *name, struct vmconf_error *e)
+{
+	*ed = (struct edit){.dir = dir,
+	    .lock = -1,
+	    .name = name,
+	    .old = {.max = FILE_MAX + 2},
+	    .new = {.max = 2 * FILE_MAX},
+	    .e = e};
+	if (!name_ok(name)) {
+		ed->name = "";
+		return refused(ed, "not a qube's name");
+	}
+	snprintf(ed->temp, sizeof(ed->temp), ".%s.new", name);
+	ed->lock = openat(dir, ".lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0660);
+	if (ed->lock < 0)
+		return fails(ed, ".lock");
+	/* for all of the directory's group, whatever umask says; not ours: it is already */
+	if (fchmod(ed->lock, 0660) < 0 && errno != EPERM)
+		return fails(ed, ".lock");
+	while (flock(ed->lock, LOCK_EX) < 0)
+		if (errno != EINTR)
+			return fails(ed, ".lock");
+	return true;
+}
+
+static bool
+read_old(struct edit *ed)
+{
+	const bool maybe = is_dom0(ed->name) || strcmp(ed->name, "defaults") == 0;
+	const int fd =
+	    openat(ed->dir, ed->name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
+	ssize_t r = 1;
+
+	if (fd < 0 && errno == ENOENT && maybe)
+		return true;
+	if (fd < 0 && errno == ENOENT) {
+		refused(ed, "no such qube");
+		errno = ENOENT;
+		return false;
+	}
+	if (fd < 0)
+		return fails(ed, "cannot be read");
+	ed->exists = true;
+	if (fstat(fd, &ed->st) == 0 && S_ISREG(ed->st.st_mode))
+		while (r > 0)
+			r = buf_read_fd(&ed->old, fd, FILE_MAX);
+	close(fd);
+	return r == 0 || refused(ed, "not a file of its own, or longer than 64 KiB");
+}
+
+/* A new file's text is safe on the disk under its temporary name. */
+static bool
+write_temp(const struct edit *ed)
+{
+	const uint8_t *p = buf_bytes(&ed->new);
+	size_t n = ed->new.len;
+	ssize_t r = 0;
+	bool ok;
+	int fd;
+
+	if (unlinkat(ed->dir, ed->temp, 0) < 0 && errno != ENOENT)
+		return false;
+	fd = openat(ed->dir, ed->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return false;
+	for (; n > 0 && r >= 0; n -= (size_t)r, p += r)
+		r = write(fd, p, n);
+	/* who may not give it to its old owner keeps it: it is trusted less then, not more */
+	ok = r >= 0 &&
+	     (!ed->exists || fchown(fd, ed->st.st_uid, ed->st.st_gid) == 0 || errno == EPERM) &&
+	     (!ed->exists || fchmod(fd, ed->st.st_mode & 0777) == 0) && fsync(fd) == 0;
+	close(fd);
+	return ok;
+}
+
+/* Whether who writes could write the disks that it names. */
+static bool
+will_be_trusted(const struct edit *ed)
+{
+	return geteuid() == 0 &&
+	       (!ed->exists || (ed->st.st_uid == 0 && (ed->st.st_mode & (S_IWGRP | S_IWOTH)) == 0));
+}
+
+static bool
+valid(struct edit *ed)
+{
+	struct vmconf c;
+
+	const char *path;
+
+	errno = EINVAL;
+	if (!vmconf_would(ed->dir, ed->name, (const char *)buf_bytes(&ed->new), ed->new.len,
+		will_be_trusted(ed), &c, ed->e))
+		return false;
+	path = vmconf_forbidden(&c);
+	if (path == NULL)
+		return true;
+	vmconf_at(ed->e, ed->name, 0);
+	errno = EPERM;
+	return vmconf_wrong(
+	    ed->e, "%.60s is not below " VAR_DIR ": only root's file may name it", path);
+}
+
+/* The new text takes its place; fresh: unless something has it already. */
+static bool
+commit(struct edit *ed, bool fresh)
+{
+	int err;
+	bool ok;
+
+	if (!valid(ed))
+		return false;
+	ok = write_temp(ed) && (fresh ? linkat(ed->dir, ed->temp, ed->dir, ed->name, 0) == 0
+				      : renameat(ed->dir, ed->temp, ed->dir, ed->name) == 0);
+	err = errno;
+	if (!ok || fresh)
+		unlinkat(ed->dir, ed->temp, 0);
+	errno = err;
+	if (ok && fsync(ed->dir) == 0)
+		return true;
+	if (errno == EEXIST) {
+		refused(ed, "there is a qube of this name already");
+		errno = EEXIST;
+		return false;
+	}
+	return fails(ed, "cannot be written");
+}
+
+bool
+vmedit_create(int dir, const char *name, const char *text, struct vmconf_error *e)
+{
+	struct edit ed;
+	bool ok = begin(&ed, dir, name, e);
+
+	if (ok && faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+		ok = refused(&ed, "there is a qube of this name already");
+		errno = EEXIST;
+	}
+	ok = ok && (buf_put(&ed.new, text, strlen(text)) || refused(&ed, "too long")) &&
+	     commit(&ed, true);
+	finish(&ed);
+	return ok;
+}
+
+/* Where in a line its key and its value stand. */
+struct parts {
+	size_t key, key_end, val, val_end;
+	bool is_set; /* it has both */
+};
+
+static bool
+blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+static struct parts
+split(const char *line, size_t n)
+{
+	struct parts p = {0};
+	const char *eq;
+
+	for (size_t i = 0; i < n; i++)
+		if (line[i] == '#' && (i == 0 || blank(line[i - 1])))
+			n = i;
+	eq = memchr(line, '=', n);
+	if (eq == NULL)
+		return p;
+	p.is_set = true;
+	while (blank(line[p.key]))
+		p.key++;
+	p.key_end = (size_t)(eq - line);
+	p.val = p.key_end + 1;
+	while (p.key_end > p.key && blank(line[p.key_end - 1]))
+		p.key_end--;
+	while (p.val < n && blank(line[p.val]))
+		p.val++;
+	/* "key =# note": what begins a value begins a comment */
+	p.val_end = p.val < n && line[p.val] == '#' ? p.val : n;
+	while (p.val_end > p.val && blank(line[p.val_end - 1]))
+		p.val_end--;
+	return p;
+}
+
+/* The key's line in the old text, with its newline; NULL: there is none. */
+static const char *
+find(const struct edit *ed, const char *key, size_t *n, struct parts *p)
+{
+	const char *at = (const char *)buf_bytes(&ed->old), *nl;
+	size_t left = ed->old.len;
+
+	for (; left > 0; at += *n, left -= *n) {
+		nl = memchr(at, '\n', left);
+		*n = nl != NULL ? (size_t)(nl - at) + 1 : left;
+		*p = split(at, *n - (nl != NULL));
+		if (p->is_set && p->key_end - p->key == strlen(key) &&
+		    memcmp(at + p->key, key, strlen(key)) == 0)
+			return at;
+	}
+	return NULL;
+}
+
+/* The old text with that key's line changed, left out (NULL) or added. */
+static bool
+rewrite(struct edit *ed, const char *key, const char *value)
+{
+	const char *text = (const char *)buf_bytes(&ed->old), *line;
+	struct parts p;
+	struct buf *out = &ed->new;
+	size_t n = 0, before;
+	bool ok;
+
+	line = find(ed, key, &n, &p);
+	before = line != NULL ? (size_t)(line - text) : ed->old.len;
+	ok = buf_put(out, text, before);
+	if (line != NULL && value != NULL)
+		ok = ok && buf_put(out, line, p.val) && buf_put(out, value, strlen(value)) &&
+		     (p.val_end == n || line[p.val_end] != '#' || buf_put(out, " ", 1)) &&
+		     buf_put(out, line + p.val_end, n - p.val_end);
+	if (line != NULL)
+		return ok && buf_put(out, line + n, ed->old.len - before - n);
+	if (value == NULL)
+		return ok;
+	if (ok && before > 0 && text[before - 1] != '\n')
+		ok = buf_put(out, "\n", 1);
+	return ok && buf_printf(out, "%s = %s\n", key, value);
+}
+
+/* What could not be read back as it was given. */
+static const char *
+unwritable(const char *key, const char *value)
+{
+	for (const char *p = key; *p != '\0'; p++)
+		if (!service_byte((unsigned char)*p))
+			return "not a key";
+	if (value == NULL)
+		return NULL;
+	if (strchr(value, '\n') != NULL)
+		return "a value is one line";
+	if (value[0] == '#' || strstr(value, " #") != NULL || strstr(value, "\t#") != NULL)
+		return "a value may not hold # at its start or after a blank: a comment begins "
+		       "there";
+	if (*value != '\0' && (blank(value[0]) || blank(value[strlen(value) - 1])))
+		return "a value may not begin or end with a blank";
+	return NULL;
+}
+
+static bool
+set(struct edit *ed, const char *key, const char *value)
+{
+	const char *why = unwritable(key, value);
+
+	if (why != NULL)
+		return refused(ed, why);
+	if (!rewrite(ed, key, value))
+		return refused(ed, "longer than 64 KiB");
+	if (ed->exists &&
+	    ed->new.len ==
+		ed->old.len &&memcmp(buf_bytes(&ed->new), buf_bytes(&ed->old), ed->new.len) == 0)
+		return valid(ed); /* as it is already */
+	return (!ed->exists && ed->new.len == 0) || commit(ed, false);
+}
+
+bool
+vmedit_set(int dir, const char *name, const char *key, const char *value, struct vmconf_error *e)
+{
+	struct edit ed;
+	const bool ok = begin(&ed, dir, name, e) && read_old(&ed) && set(&ed, key, value);
+
+	finish(&ed);
+	return ok;
+}
+
+/* The words of the old line but this one, and it at the end if it is to be there. */
+static bool
+tag_list(const struct edit *ed, const char *tag, bool there, char *out, size_t size)
+{
+	struct parts p;
+	size_t n, len = 0, word;
+	const char *line = find(ed, "tags", &n, &p);
+
+	out[0] = '\0';
+	for (size_t i = line != NULL ? p.val : 0; line != NULL && i < p.val_end; i += word) {
+		for (word = 0; i + word < p.val_end && !blank(line[i + word]); word++)
+			;
+		if (word > 0 && (word != strlen(tag) || memcmp(line + i, tag, word) != 0))
+			len += (size_t)snprintf(out + len, len < size ? size - len : 0, "%s%.*s",
+			    len > 0 ? " " : "", (int)word, line + i);
+		word += word == 0;
+		if (len >= size)
+			return false;
+	}
+	if (there)
+		len += (size_t)snprintf(out + len, size - len, "%s%s", len > 0 ? " " : "", tag);
+	return len < size;
+}
+
+bool
+vmedit_tag(int dir, const char *name, const char *tag, bool there, struct vmconf_error *e)
+{
+	char list[(VM_TAGS + 1) * (VM_TAG_LEN + 1)];
+	struct edit ed;
+	bool ok = begin(&ed, dir, name, e) && read_old(&ed);
+
+	if (ok && (tag[0] == '\0' || strpbrk(tag, " \t") != NULL))
+		ok = refused(&ed, "tags: not a tag");
+	if (ok && !tag_list(&ed, tag, there, list, sizeof(list)))
+		ok = refused(&ed, "tags: too long");
+	ok = ok && set(&ed, "tags", list[0] != '\0' ? list : NULL);
+	finish(&ed);
+	return ok;
+}
+
+bool
+vmedit_remove(int dir, const char *name, struct vmconf_error *e)
+{
+	struct edit ed;
+	bool ok = begin(&ed, dir, name, e);
+
+	if (ok) {
+		unlinkat(dir, ed.temp, 0);
+		ok = (unlinkat(dir, name, 0) == 0 && fsync(dir) == 0) ||
+		     fails(&ed, "cannot be removed");
+	}
+	finish(&ed);
+	return ok;
+}

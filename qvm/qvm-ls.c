@@ -262,7 +262,7 @@ option(int c)
 }
 
 int
-main(int argc, char **argv)
+qvm_ls(int argc, char **argv)
 {
 	static const struct option longs[] = {{"raw-list", no_argument, &o.raw_list, 1},
 	    {"raw-data", no_argument, &o.raw_data, 1}, {"running", no_argument, &o.running, 1},

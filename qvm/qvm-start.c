@@ -31,7 +31,7 @@ start(struct qube *q)
 }
 
 int
-main(int argc, char **argv)
+qvm_start(int argc, char **argv)
 {
 	static const struct option longs[] = {
 	    {"skip-if-running", no_argument, NULL, 's'}, PICK_OPTIONS, {0}};

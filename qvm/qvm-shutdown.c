@@ -61,7 +61,7 @@ run(struct qube **list, size_t n)
 }
 
 int
-main(int argc, char **argv)
+qvm_shutdown(int argc, char **argv)
 {
 	static const struct option longs[] = {{"wait", no_argument, NULL, 'w'},
 	    {"force", no_argument, NULL, 'f'}, {"timeout", required_argument, NULL, 't'},

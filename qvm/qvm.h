@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What qvm-start, qvm-shutdown, qvm-kill and qvm-ls share. */
+/* What the qvm-* commands share: all are one program, told by its name which it is (qvm-main.c). */
 #ifndef QVM_H
 #define QVM_H
 
@@ -9,6 +9,12 @@
 #include "names.h"
 #include "state.h"
 #include "vmconf.h"
+
+/* Each is like a main(): argv[0] is its name, the result the exit status. */
+int qvm_kill(int argc, char **argv);
+int qvm_ls(int argc, char **argv);
+int qvm_shutdown(int argc, char **argv);
+int qvm_start(int argc, char **argv);
 
 struct qube {
 	struct vmconf conf;

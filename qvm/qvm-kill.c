@@ -24,7 +24,7 @@ kill_one(struct qube *q)
 }
 
 int
-main(int argc, char **argv)
+qvm_kill(int argc, char **argv)
 {
 	static const struct option longs[] = {PICK_OPTIONS, {0}};
 	struct pick p = {0};

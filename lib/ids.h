@@ -21,7 +21,8 @@ enum prog {
 	PROG_SVC = 2,	  /* qid 0: user qubes-svc, Dom0's own services */
 	PROG_POLICYD = 3, /* qid 0 */
 	PROG_CONSOLE = 4,
-	PROG_RELAY = 5, /* qrexec-dom0's relaying children (qid = source qube) */
+	PROG_ADMINAPI = 4, /* qid 0, which has no console */
+	PROG_RELAY = 5,	   /* qrexec-dom0's relaying children (qid = source qube) */
 	PROG_GUID = 6,
 	PROG_QDB = 7,
 };

@@ -148,10 +148,11 @@ valid(struct edit *ed)
 
 	const char *path;
 
-	errno = EINVAL;
 	if (!vmconf_would(ed->dir, ed->name, (const char *)buf_bytes(&ed->new), ed->new.len,
-		will_be_trusted(ed), &c, ed->e))
+		will_be_trusted(ed), &c, ed->e)) {
+		errno = EINVAL;
 		return false;
+	}
 	path = vmconf_forbidden(&c);
 	if (path == NULL)
 		return true;

@@ -57,7 +57,7 @@ UNIT = $(patsubst test/unit/%.c,%,$(wildcard test/unit/t-*.c))
 FUZZ = $(patsubst test/fuzz/%.c,%,$(wildcard test/fuzz/f-*.c))
 TESTBIN = $(O)/test
 # What system tests need besides the programs themselves.
-TEST_PROGS = $(TESTBIN)/inject $(TESTBIN)/qdb-flood
+TEST_PROGS = $(TESTBIN)/inject $(TESTBIN)/qdb-flood $(TESTBIN)/cut
 FUZZCC = clang
 FUZZ_SECONDS = 60
 ASAN = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -137,6 +137,10 @@ $(foreach f,test/unit/sandboxed.filter test/unit/sandboxed-open.filter,$(eval $(
 SANDBOXED_GEN = $(O)/gen/sandboxed.filter.h $(O)/gen/sandboxed-open.filter.h
 $(O)/hobj/test/unit/sandboxed.o $(O)/obj/test/unit/sandboxed.o: $(SANDBOXED_GEN)
 $(TESTBIN)/inject: test/unit/inject.c
+	@mkdir -p $(@D)
+	$(HOSTCC) -D_GNU_SOURCE -std=c11 -O1 -g $(TESTWARN) -static -o $@ $<
+# cut runs a command up to one of its changes of files, and kills it there.
+$(TESTBIN)/cut: test/unit/cut.c test/unit/cut.h
 	@mkdir -p $(@D)
 	$(HOSTCC) -D_GNU_SOURCE -std=c11 -O1 -g $(TESTWARN) -static -o $@ $<
 $(TESTBIN)/sandboxed-host: $(O)/hobj/test/unit/sandboxed.o $(LIB_SRC:%.c=$(O)/hobj/%.o)

@@ -18,6 +18,7 @@ struct sys_vm {
 	const char *default_dispvm;	     /* or NULL */
 	const char *relayvm, *transport_rpc; /* or NULL */
 	const char *guivm, *icon;	     /* or NULL */
+	const char *disp_base;		     /* a DispVM's template; else NULL */
 	const char *const *tags;
 	size_t ntags;
 	bool template_for_dispvms, internal, running;

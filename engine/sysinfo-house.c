@@ -31,6 +31,7 @@ sysinfo_add_conf(struct sysinfo *si, const struct vmconf *c, bool running)
 	    .transport_rpc = or_null(c->transport_rpc),
 	    .guivm = or_null(c->guivm),
 	    .icon = icon,
+	    .disp_base = strcmp(c->type, "DispVM") == 0 ? or_null(c->template) : NULL,
 	    .tags = tags,
 	    .ntags = c->ntags,
 	    .template_for_dispvms = c->template_for_dispvms,

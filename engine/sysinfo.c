@@ -93,6 +93,7 @@ sysinfo_add(struct sysinfo *si, const struct sys_vm *vm)
 	v->transport_rpc = keep(si, vm->transport_rpc);
 	v->guivm = keep(si, vm->guivm);
 	v->icon = keep(si, vm->icon);
+	v->disp_base = keep(si, vm->disp_base);
 	tags = arena_get(&si->mem, (vm->ntags + 1) * sizeof(*tags));
 	for (size_t i = 0; i < vm->ntags; i++)
 		tags[i] = keep(si, vm->tags[i]);

@@ -99,13 +99,26 @@ record(struct client *c, const struct request *rq, const struct decision *d, con
 	return ok;
 }
 
+/* A destination in plain names; of a disposable, its base's. */
+#define DISP "@dispvm:"
+#define DESTINATION_MAX 128
+static const char *
+destination(const struct known *k, const char *word, char out[DESTINATION_MAX])
+{
+	if (strncmp(word, DISP, strlen(DISP)) != 0)
+		return known_plain(k, word);
+	snprintf(out, DESTINATION_MAX, DISP "%s", known_plain(k, word + strlen(DISP)));
+	return out;
+}
+
 /* NULL, or why there is none; *t stays NULL when the source has no session to bind one to. */
 static const char *
 make_ticket(
     struct policyd *p, const struct request *rq, const struct decision *d, const struct ticket **t)
 {
 	const struct vm_state *s = known_vm(&p->known, known_plain(&p->known, rq->source));
-	const char *target = known_plain(&p->known, d->target);
+	char dest[DESTINATION_MAX];
+	const char *target = destination(&p->known, d->target, dest);
 	const char *service = d->service != NULL ? d->service : rq->service, *why;
 	char full[KV_BYTES + 2];
 	struct ticket_facts f = {
@@ -117,7 +130,7 @@ make_ticket(
 	    .requested_target = d->requested_target,
 	    .policy_source = d->policy_source != NULL ? d->policy_source : "",
 	    .autostart = d->autostart,
-	    .disposable = strncmp(target, "@dispvm", 7) == 0,
+	    .disposable = target == dest,
 	};
 
 	*t = NULL;
@@ -126,6 +139,8 @@ make_ticket(
 	f.source_session = s->session;
 	f.source_domid = s->domid;
 	snprintf(full, sizeof(full), "%s%s", service, strchr(service, '+') != NULL ? "" : "+");
+	/* the timer may be set for one that lives longer */
+	(void)tickets_sweep(&p->tickets, now_ms());
 	*t = ticket_new(&p->tickets, &f, now_ms(), &why);
 	if (*t != NULL && p->ticket_timer == 0)
 		p->ticket_timer = loop_after(p->loop, TICKET_S * 1000, on_ticket_timer, p);
@@ -135,7 +150,8 @@ make_ticket(
 static bool
 allow_text(const struct policyd *p, struct buf *b, const struct decision *d, const struct ticket *t)
 {
-	const char *target = known_plain(&p->known, d->target);
+	char dest[DESTINATION_MAX];
+	const char *target = destination(&p->known, d->target, dest);
 	const struct vm_state *s = known_vm(&p->known, target);
 	const char *state = s != NULL			  ? s->state
 			    : strcmp(target, "dom0") == 0 ? "Running"
@@ -337,4 +353,35 @@ redeem(struct client *c, const struct request *rq)
 	else
 		redeem_refuse(c, "the answer is too long");
 	buf_free(&b);
+}
+
+/* What startd may make of a ticket. */
+static const char *
+bind_by_startd(struct client *c, const struct request *rq)
+{
+	struct policyd *p = c->p;
+	const struct ticket *t = ticket_find(&p->tickets, rq->bind, now_ms());
+	const struct sys_vm *vm =
+	    name_ok(rq->target) ? sysinfo_find(p->known.sys, rq->target) : NULL;
+
+	if (c->uid != 0)
+		return "only startd binds";
+	if (t == NULL)
+		return "no such ticket, or not any more";
+	if (vm == NULL || vm->disp_base == NULL)
+		return "its target is no disposable";
+	return ticket_bind(
+	    &p->tickets, t, vm->name, vm->disp_base, known_session(&p->known, vm->name), now_ms());
+}
+
+void
+bind_ticket(struct client *c, const struct request *rq)
+{
+	static const char ok[] = "result=ok\n";
+	const char *why = bind_by_startd(c, rq);
+
+	if (why != NULL)
+		redeem_refuse(c, why);
+	else
+		client_answer(c, ok, sizeof(ok) - 1);
 }

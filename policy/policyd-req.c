@@ -17,6 +17,7 @@ static const char *const decide_keys[] = {
     "just_evaluate",
 };
 static const char *const redeem_keys[] = {"redeem", "use"};
+static const char *const bind_keys[] = {"bind", "target"};
 
 static const char *
 yes_or_no(const struct kv *kv, const char *key, bool *to)
@@ -44,6 +45,15 @@ redeem_parse(struct request *rq, const struct kv *kv)
 	return NULL;
 }
 
+static const char *
+bind_parse(struct request *rq, const struct kv *kv)
+{
+	if (!kv_only(kv, bind_keys, sizeof(bind_keys) / sizeof(*bind_keys)))
+		return "unknown key";
+	rq->target = kv_get(kv, "target");
+	return rq->target == NULL ? "missing key" : NULL;
+}
+
 const char *
 request_parse(struct request *rq, struct kv *kv, const void *untrusted, size_t n)
 {
@@ -55,6 +65,9 @@ request_parse(struct request *rq, struct kv *kv, const void *untrusted, size_t n
 	rq->redeem = kv_get(kv, "redeem");
 	if (rq->redeem != NULL)
 		return redeem_parse(rq, kv);
+	rq->bind = kv_get(kv, "bind");
+	if (rq->bind != NULL)
+		return bind_parse(rq, kv);
 	if (!kv_only(kv, decide_keys, sizeof(decide_keys) / sizeof(*decide_keys)))
 		return "unknown key";
 	rq->source = kv_get(kv, "source");

@@ -188,6 +188,8 @@ act(struct client *c, size_t n)
 		evaluate(c, &rq);
 	else if (rq.redeem != NULL)
 		redeem(c, &rq);
+	else if (rq.bind != NULL)
+		bind_ticket(c, &rq);
 	else
 		decide(c, &rq);
 }

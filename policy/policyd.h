@@ -29,6 +29,7 @@ struct request {
 	bool just_evaluate, assume_yes;
 	const char *redeem; /* a ticket; NULL: decide */
 	bool start;	    /* use=start */
+	const char *bind;   /* a ticket: it is target's from now on */
 };
 /* NULL, or what is wrong. kv keeps what rq points into. */
 const char *request_parse(struct request *rq, struct kv *kv, const void *untrusted, size_t n);
@@ -96,6 +97,7 @@ const char *known_session(const struct known *k, const char *name); /* "" if it 
 /* policyd-decide.c */
 void decide(struct client *c, const struct request *rq);
 void redeem(struct client *c, const struct request *rq);
+void bind_ticket(struct client *c, const struct request *rq);
 void evaluate(struct client *c, const struct request *rq);
 /* The user's word on an ask: a target, or NULL and why not (PROMPT_NO: the user said so). */
 #define PROMPT_NO "denied by the user"

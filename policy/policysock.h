@@ -18,10 +18,16 @@
  *   use=call: from the uid of the target's qrexecd or, for target dom0, from root; once.
  *   use=start: from root (startd), once, only for a ticket with autostart; prolongs the ticket to
  *     TICKET_START_S and binds it to the target's next session.
+ *     A disposable's (target @dispvm:BASE) names no qube yet: see Bind.
  *   Answer: result=ok, source, source_qid, source_domid, source_session, target, service
  * (SERVICE+ARG), user (DEFAULT: the target's default user), requested_target, policy_source (may be
  * empty), disposable=yes|no; or result=refused, reason. Whoever redeems takes everything from this
  * answer.
+ *
+ * Bind.  bind=HEX32, target=NAME, from root (startd), once: the disposable that was made for a
+ *   ticket which use=start has redeemed. NAME is a running DispVM of the ticket's BASE. From then
+ * on the ticket is NAME's in its session, for TICKET_S; its answer still says disposable=yes.
+ *   Answer: result=ok; or result=refused, reason.
  *
  * A ticket dies with: its use, 5 s, either session's end.
  */

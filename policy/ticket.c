@@ -28,6 +28,13 @@ session_set(char to[HEXID_LEN + 1], const char *session)
 	return true;
 }
 
+/* A disposable's that names no qube yet. */
+static bool
+unbound(const struct ticket *t)
+{
+	return t->f.disposable && t->bound[0] == '\0';
+}
+
 static const char *
 no_room(const struct tickets *ts, const char *source)
 {
@@ -97,7 +104,7 @@ ticket_find(const struct tickets *ts, const char *untrusted_id, uint64_t now)
 const char *
 ticket_call(const struct ticket *t, const char *by, const char *session)
 {
-	if (t->f.disposable || strcmp(t->f.target, by) != 0)
+	if (unbound(t) || strcmp(t->f.target, by) != 0)
 		return "a ticket for another qube";
 	if (strcmp(by, "dom0") == 0)
 		return NULL;
@@ -106,13 +113,22 @@ ticket_call(const struct ticket *t, const char *by, const char *session)
 	return NULL;
 }
 
-const char *
-ticket_start(struct tickets *ts, const struct ticket *t, const char *session, uint64_t now)
+/* The table's own, to be changed. */
+static struct ticket *
+own(struct tickets *ts, const struct ticket *t)
 {
 	struct ticket *w = ts->head;
 
 	while (w != NULL && w != t)
 		w = w->next;
+	return w;
+}
+
+const char *
+ticket_start(struct tickets *ts, const struct ticket *t, const char *session, uint64_t now)
+{
+	struct ticket *w = own(ts, t);
+
 	if (w == NULL || !w->f.autostart)
 		return "a ticket without autostart";
 	if (w->started)
@@ -121,6 +137,30 @@ ticket_start(struct tickets *ts, const struct ticket *t, const char *session, ui
 		return "not a session";
 	w->started = true;
 	w->deadline = now + TICKET_START_S * 1000;
+	return NULL;
+}
+
+const char *
+ticket_bind(struct tickets *ts, const struct ticket *t, const char *name, const char *base,
+    const char *session, uint64_t now)
+{
+	struct ticket *w = own(ts, t);
+
+	if (w == NULL || !w->f.disposable)
+		return "not a disposable's ticket";
+	if (w->bound[0] != '\0')
+		return "it is bound already";
+	if (!w->started)
+		return "its start was not used";
+	if (strcmp(w->f.target + strlen("@dispvm:"), base) != 0)
+		return "not a disposable of the ticket's base";
+	if (*session == '\0' || strlen(name) >= sizeof(w->bound))
+		return "no running qube";
+	if (!session_set(w->target_session, session))
+		return "not a session";
+	memcpy(w->bound, name, strlen(name) + 1);
+	w->f.target = w->bound;
+	w->deadline = now + TICKET_S * 1000;
 	return NULL;
 }
 
@@ -146,7 +186,7 @@ survives(struct ticket *t, const char *name, const char *session)
 {
 	if (strcmp(t->f.source, name) == 0 && strcmp(t->source_session, session) != 0)
 		return false;
-	if (t->f.disposable || strcmp(t->f.target, name) != 0)
+	if (unbound(t) || strcmp(t->f.target, name) != 0)
 		return true;
 	if (t->target_session[0] == '\0')
 		return session_set(t->target_session, session);

@@ -22,16 +22,19 @@ struct ticket_facts {
 	const char *target,
 	    *target_session; /* session "": not running (dom0 has none and needs none) */
 	const char *service, *user, *requested_target, *policy_source; /* "" if none */
-	bool autostart, disposable;
+	bool autostart;
+	bool disposable; /* target is @dispvm:BASE until the ticket is bound */
 };
 
 struct ticket {
 	struct ticket *next;
 	char id[HEXID_LEN + 1];
 	char source_session[HEXID_LEN + 1], target_session[HEXID_LEN + 1];
-	uint64_t deadline;     /* ms */
-	bool started;	       /* use=start has been made of it */
-	struct ticket_facts f; /* its strings lie behind the struct, the sessions above */
+	uint64_t deadline; /* ms */
+	bool started;	   /* use=start has been made of it */
+	char
+	    bound[NAME_LEN_MAX + 1]; /* a disposable's: the qube it is for; then f.target is that */
+	struct ticket_facts f;	     /* its strings lie behind the struct, the sessions above */
 	char mem[];
 };
 
@@ -52,6 +55,12 @@ const char *ticket_call(const struct ticket *t, const char *by, const char *sess
 /* use=start by root; session: the target's now, "" if it does not run. NULL if it may. */
 const char *ticket_start(
     struct tickets *ts, const struct ticket *t, const char *session, uint64_t now);
+/*
+ * By root, once: name, a running disposable of base in its session, was made for a disposable's
+ * ticket whose start was used. NULL if it is so; else the reason, and the ticket stays as it was.
+ */
+const char *ticket_bind(struct tickets *ts, const struct ticket *t, const char *name,
+    const char *base, const char *session, uint64_t now);
 void ticket_drop(struct tickets *ts, const struct ticket *t);
 /* name has this session now ("": none): others' tickets die; a halted target's tickets get it. */
 void tickets_session(struct tickets *ts, const char *name, const char *session);

@@ -18,6 +18,9 @@
  *   op=pause name=NAME, op=unpause name=NAME   person, adminapid
  *   op=dispose name=NAME          person, or NAME's own qrexecd: kills and erases a disposable
  *                                 (auto_cleanup); one that is gone already: result=ok
+ *                                 Its qrexecd asks when the ticket's call is over, and every minute
+ *                                 without any call: for one that is kept ready, or whose client's
+ *                                 connection is open, it is refused
  *   op=store name=NAME            root (vmstart): the domain is built and does not run yet; brings
  *                                 up its QubesDB (qdbd), answers when that is filled and serves
  *   op=up name=NAME               root (vmstart): it runs; brings up its other daemons (qrexecd),

@@ -28,10 +28,23 @@ use(struct tickets *ts, uint8_t b, uint64_t now, const char *const *session_of)
 		(void)ticket_start(ts, t, session_of[1], now);
 		return;
 	}
+	if (b & 32) {
+		bool was = t->bound[0] != '\0', may = t->f.disposable && t->started && !was;
+
+		if (ticket_bind(ts, t, by, b & 64 ? "vault" : "work", session, now) == NULL) {
+			if (!may || *session == '\0' || strcmp(t->f.target, by) != 0 ||
+			    t->deadline - now != TICKET_S * 1000)
+				abort();
+		} else if ((t->bound[0] != '\0') != was) {
+			abort();
+		}
+		return;
+	}
 	if (ticket_call(t, by, session) != NULL)
 		return;
 	if (strcmp(t->f.target, by) != 0 ||
-	    (strcmp(by, "dom0") != 0 && strcmp(t->target_session, session) != 0) || t->f.disposable)
+	    (strcmp(by, "dom0") != 0 && strcmp(t->target_session, session) != 0) ||
+	    (t->f.disposable && t->bound[0] == '\0'))
 		abort();
 	ticket_drop(ts, t);
 }
@@ -57,6 +70,10 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		    .autostart = b & 8,
 		    .disposable = b & 16};
 
+		if (f.disposable) {
+			f.target = "@dispvm:vault";
+			f.target_session = "";
+		}
 		switch (p[i] % 5) {
 		case 0:
 			(void)ticket_new(&ts, &f, now, &why);

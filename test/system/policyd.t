@@ -21,7 +21,7 @@ PROG, ASK = reachable(O + "/bin/policyd", O + "/bin/qrexec-ask")
 S, E = "/run/qubes/s/policy.sock", "/run/qubes/s/policy.EvalSimple.sock"
 POLICY = "/etc/qubes/policy.d/30-user.policy"
 BASE, GID, LIMIT = 1900000000, 65432, 30 * SLOW
-QID = {"work": 1, "vault": 2, "mail": 3, "late": 4}
+QID = {"work": 1, "vault": 2, "mail": 3, "late": 4, "disp11": 5, "disp12": 6, "disp21": 7}
 tests = []
 
 
@@ -74,7 +74,7 @@ def house():
     os.chown("/run/qubes/ask", 0, GID)
     os.chmod("/run/qubes/ask", 0o1771)
     subprocess.check_call(["mount", "-t", "tmpfs", "-o", "mode=755,size=1m", "t", "/var/log/qubes/audit"])
-    for name in QID:
+    for name in ["work", "vault", "mail", "late"]:
         write("/etc/qubes/vm.d/" + name, "type = AppVM\nlabel = red\ndefault_dispvm = dvm\n")
     write("/etc/qubes/vm.d/dvm", "type = AppVM\nlabel = gray\ntemplate_for_dispvms = true\n")
 
@@ -373,6 +373,119 @@ def tickets_die_with_sessions():
     vm("vault", session("vault"), "Paused")  # the same session
     eq(redeem(t, "vault")["result"], "ok")
     vm("vault", session("vault"))
+
+
+def disp_ticket(source="work"):
+    a = kv(ask(source, "@dispvm", "t.Disp"))
+    eq((a["result"], a["target"], a["target_state"], "target_domid" in a), ("allow", "@dispvm:dvm", "Halted", False))
+    return a["ticket"]
+
+
+def bind(t, target, who="root"):
+    data = ("bind=%s\ntarget=%s\n\n" % (t, target)).encode()
+    return kv(raw(data) if who == "root" else as_uid(uid(who), lambda: raw(data)))
+
+
+def disp(name, base="dvm", runs=True):
+    write("/etc/qubes/vm.d/" + name, "type = DispVM\nlabel = red\ntemplate = %s\n" % base)
+    if runs:
+        vm(name, session(name))
+
+
+def no_disps():
+    for n in ["disp11", "disp12", "disp21"]:
+        for d in ["/run/qubes/state/", "/etc/qubes/vm.d/"]:
+            if os.path.exists(d + n):
+                os.unlink(d + n)
+
+
+@test
+def ticket_of_a_disposable():
+    write("/etc/qubes/vm.d/dvm2", "type = AppVM\nlabel = gray\ntemplate_for_dispvms = true\n")
+    write(POLICY, RULES + "t.Disp +id work @dispvm:dvm allow\n")
+    t = disp_ticket()
+    for who in ["work", "vault", "root"]:
+        refused(t, who)  # no qube to call yet
+    refused(t, "work", "start")
+    disp("disp11")
+    eq(bind(t, "disp11")["reason"], "its start was not used")
+    a = redeem(t, "root", "start")
+    eq((a["result"], a["source"], a["target"], a["disposable"]), ("ok", "work", "@dispvm:dvm", "yes"))
+    refused(t, "root", "start")
+    refused(t, "disp11")  # not before it is bound
+    eq(bind(t, "disp11"), {"result": "ok"})
+    eq(bind(t, "disp11")["reason"], "it is bound already")
+    for who in ["work", "vault", "root"]:
+        refused(t, who)
+    a = redeem(t, "disp11")
+    eq((a["result"], a["source"], a["target"], a["service"], a["disposable"], a["requested_target"]),
+       ("ok", "work", "disp11", "t.Disp+", "yes", "@dispvm"))
+    refused(t, "disp11")  # replayed
+    # the base by its uuid
+    uuid = re.search("target_uuid=@dispvm:(uuid:[0-9a-f-]+)", ask("work", "@dispvm", "t.Disp").decode()).group(1)
+    a = kv(ask("work", "@dispvm:" + uuid, "t.Disp+id"))
+    eq((a["result"], a["target"]), ("allow", "@dispvm:dvm"))
+    write(POLICY, RULES)
+    no_disps()
+
+
+@test
+def bind_refuses():
+    disp("disp11")
+    disp("disp12", runs=False)
+    disp("disp21", "dvm2")
+    t = disp_ticket()
+    eq(redeem(t, "root", "start")["result"], "ok")
+    for who in ["work", "vault", "disp11"]:
+        eq(bind(t, "disp11", who)["reason"], "only startd binds")
+    for target, why in [("vault", "its target is no disposable"), ("dvm", "its target is no disposable"),
+                        ("dom0", "its target is no disposable"), ("nosuch", "its target is no disposable"),
+                        ("@dispvm:dvm", "its target is no disposable"), ("", "its target is no disposable"),
+                        ("x/../y", "its target is no disposable"),
+                        ("disp21", "not a disposable of the ticket's base"), ("disp12", "no running qube")]:
+        eq(bind(t, target)["reason"], why)
+    for bad in ["0" * 32, t[:31], t.upper() if t.upper() != t else "g" * 32, ""]:
+        eq(bind(bad, "disp11")["reason"], "no such ticket, or not any more")
+    for bad in [b"bind=%s\n\n", b"bind=%s\ntarget=disp11\nuse=call\n\n", b"bind=%s\nredeem=x\n\n",
+                b"bind=%s\ntarget=disp11\nsource=work\n\n", b"bind=%s\ntarget=disp11\ntarget=disp11\n\n"]:
+        eq(raw(bad % t.encode()), b"")
+    eq(bind(ticket(), "disp11")["reason"], "not a disposable's ticket")
+    late = ticket("late", "t.Late")
+    eq(redeem(late, "root", "start")["result"], "ok")
+    eq(bind(late, "disp11")["reason"], "not a disposable's ticket")
+    eq(bind(t, "disp11"), {"result": "ok"})  # all that changed nothing
+    vm("disp11", session("disp11", 1))
+    refused(t, "disp11")  # its session is over
+    # five seconds from the binding on
+    vm("disp11", session("disp11"))
+    t, u = disp_ticket(), disp_ticket()
+    for x in [t, u]:
+        eq(redeem(x, "root", "start")["result"], "ok")
+    eq(bind(t, "disp11"), {"result": "ok"})
+    time.sleep(5.1)
+    refused(t, "disp11")
+    eq(bind(t, "disp11")["reason"], "no such ticket, or not any more")
+    eq(bind(u, "disp11"), {"result": "ok"})  # a start takes longer
+    vm("work", session("work", 1))
+    refused(u, "disp11")  # its source's session is over
+    vm("work", session("work"))
+    no_disps()
+
+
+@test
+def qsb_047_a_disposable_asks_for_a_disposable():
+    # its own base's kind, whatever the machine's or the base's default is
+    write("/etc/qubes/vm.d/defaults", "default_dispvm = dvm2\n")
+    write("/etc/qubes/vm.d/dvm", "type = AppVM\nlabel = gray\ntemplate_for_dispvms = true\ndefault_dispvm = dvm2\n")
+    write(POLICY, RULES + "t.Disp * disp11 @dispvm allow\n")
+    disp("disp11")
+    eq(kv(ask("disp11", "@dispvm", "t.Disp"))["target"], "@dispvm:dvm")
+    eq(ask("disp11", "@dispvm:dvm2", "t.Disp"), b"result=deny")
+    no_disps()
+    os.unlink("/etc/qubes/vm.d/defaults")
+    write("/etc/qubes/vm.d/dvm", "type = AppVM\nlabel = gray\ntemplate_for_dispvms = true\n")
+    os.unlink("/etc/qubes/vm.d/dvm2")
+    write(POLICY, RULES)
 
 
 @test

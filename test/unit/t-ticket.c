@@ -123,6 +123,70 @@ test_start(void **state)
 	clear(&ts);
 }
 
+static const struct ticket *
+disposable(struct tickets *ts, uint64_t now)
+{
+	struct ticket_facts f = facts();
+
+	f.target = "@dispvm:dvm";
+	f.target_session = "";
+	f.disposable = true;
+	return issue(ts, f, now);
+}
+
+static void
+test_bind(void **state)
+{
+	struct tickets ts = {0};
+	const struct ticket *t = disposable(&ts, 0), *plain = issue(&ts, facts(), 0);
+
+	assert_string_equal(
+	    ticket_bind(&ts, plain, "vault", "dvm", V, 0), "not a disposable's ticket");
+	assert_string_equal(ticket_bind(&ts, t, "disp1", "dvm", V, 0), "its start was not used");
+	assert_null(ticket_start(&ts, t, "", 0));
+	assert_string_equal(
+	    ticket_bind(&ts, t, "disp1", "other", V, 0), "not a disposable of the ticket's base");
+	assert_string_equal(ticket_bind(&ts, t, "disp1", "dvm", "", 0), "no running qube");
+	assert_string_equal(ticket_bind(&ts, t, "disp1", "dvm", "1", 0), "not a session");
+	assert_string_equal(ticket_bind(&ts, t, "a2345678901234567890123456789012", "dvm", V, 0),
+	    "no running qube");
+	tickets_session(&ts, "disp1", V2); /* nothing to it yet */
+	assert_non_null(ticket_call(t, "disp1", V2));
+	assert_null(ticket_bind(&ts, t, "disp1", "dvm", V, 80000));
+	assert_string_equal(ticket_bind(&ts, t, "disp1", "dvm", V, 80000), "it is bound already");
+	assert_string_equal(ticket_bind(&ts, t, "disp2", "dvm", V2, 80000), "it is bound already");
+	assert_non_null(ticket_start(&ts, t, V, 80000));
+	assert_ptr_equal(ticket_find(&ts, t->id, 80000 + TICKET_S * 1000 - 1), t);
+	assert_null(ticket_find(&ts, t->id, 80000 + TICKET_S * 1000));
+	assert_string_equal(t->f.target, "disp1");
+	assert_true(t->f.disposable);
+	assert_null(ticket_call(t, "disp1", V));
+	assert_non_null(ticket_call(t, "disp1", V2));
+	assert_non_null(ticket_call(t, "disp2", V));
+	assert_non_null(ticket_call(t, "dvm", V));
+	clear(&ts);
+}
+
+/* A bound one dies with its qube, one that waits with its source alone. */
+static void
+test_bound_sessions(void **state)
+{
+	struct tickets ts = {0};
+	const struct ticket *t = disposable(&ts, 0);
+
+	assert_null(ticket_start(&ts, t, "", 0));
+	tickets_session(&ts, "dvm", V2);
+	assert_int_equal(ts.n, 1);
+	assert_null(ticket_bind(&ts, t, "disp1", "dvm", V, 0));
+	tickets_session(&ts, "disp1", V);
+	assert_int_equal(ts.n, 1);
+	tickets_session(&ts, "disp1", "");
+	assert_int_equal(ts.n, 0);
+	disposable(&ts, 0);
+	tickets_session(&ts, "work", V2);
+	assert_int_equal(ts.n, 0);
+}
+
 static void
 test_sessions(void **state)
 {
@@ -186,6 +250,8 @@ main(void)
 	    cmocka_unit_test(test_find),
 	    cmocka_unit_test(test_call),
 	    cmocka_unit_test(test_start),
+	    cmocka_unit_test(test_bind),
+	    cmocka_unit_test(test_bound_sessions),
 	    cmocka_unit_test(test_sessions),
 	    cmocka_unit_test(test_limits),
 	    cmocka_unit_test(test_sweep),

@@ -68,7 +68,7 @@ changed(const char *name)
 		return;
 	while (d && strcmp(d->name, name) != 0)
 		d = d->next;
-	if (!state_read(r.dir, name, &st) || strcmp(st.state, "Dying") == 0) {
+	if (!state_read(r.dir, name, &st) || state_ended(&st)) {
 		removed(name);
 	} else if (!d || !same(d, &st)) {
 		removed(name);

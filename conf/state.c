@@ -76,6 +76,14 @@ state_read(int dirfd, const char *name, struct vm_state *out)
 	return ok;
 }
 
+bool
+state_ended(const struct vm_state *s)
+{
+	static const char *const words[] = {"Dying", "Crashed", NULL};
+
+	return one_of(words, s->state);
+}
+
 static bool
 write_file(int dirfd, const char *name, struct buf *b)
 {

@@ -27,6 +27,7 @@ struct vm_state {
 
 /* dirfd: of RUN_STATE. false: absent (errno ENOENT) or malformed (EINVAL). */
 bool state_read(int dirfd, const char *name, struct vm_state *out);
+bool state_ended(const struct vm_state *s); /* Dying, Crashed: it is only cleaned up after */
 bool state_write(int dirfd, const struct vm_state *s); /* atomically */
 
 #endif

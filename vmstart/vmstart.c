@@ -258,8 +258,8 @@ on_gone(struct loop *l, int fd, short revents, void *arg)
 	if (!domain_gone(&k->dom))
 		return;
 	loop_del(l, fd);
-	set_state(k, "Dying");
 	code = domain_end(&k->dom);
+	set_state(k, code == END_CRASH && !over(k) ? "Crashed" : "Dying");
 	if (k->no_good)
 		code = END_FAILURE;
 	else if (k->no_agent)

@@ -175,7 +175,7 @@ plan_netvm(struct xen *x, const struct vmconf *c)
 
 	if (dir < 0)
 		return;
-	if (c->netvm[0] && state_read(dir, c->netvm, &s) && strcmp(s.state, "Dying") != 0)
+	if (c->netvm[0] && state_read(dir, c->netvm, &s) && !state_ended(&s))
 		x->netvm = s.domid;
 	close(dir);
 }

@@ -33,7 +33,7 @@ for r in lib conf rpc engine policy ask qpolicy qrexecd dom0 agent chand console
 	# shellcheck disable=SC2046
 	n=$(cat $(git ls-files "$r/*.c" "$r/*.h") | wc -l)
 	limit=3000
-	case $r in lib) limit=2800 ;; qrexecd) limit=3320 ;; esac
+	case $r in lib) limit=2800 ;; qrexecd) limit=3560 ;; esac
 	[ "$n" -le $limit ] || no "$r: $n lines of C, limit $limit"
 done
 
@@ -56,6 +56,10 @@ tidy() { # STANDARD DEFINES FILE...
 	printf '%s\n' "$@" | xargs -P 2 -n 1 sh -c 'clang-tidy --quiet "$@" -- -std='"$std $def $(printf '%s' "$cppflags" | sed 's/"/\\"/g')"' 2>/dev/null' clang-tidy ||
 		no clang-tidy
 }
+# What only `make fuzz` builds.
+for f in test/fuzz/*.c; do
+	eval "cc -std=c11 -fsyntax-only -Werror -DBACKEND_local $(printf '%s' "$cppflags" | sed 's/"/\\"/g') $f" || no "$f"
+done
 # shellcheck disable=SC2086
 tidy c11 -DBACKEND_local $rest
 # shellcheck disable=SC2086

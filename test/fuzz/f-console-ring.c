@@ -35,7 +35,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 			abort();
 		if (term_filter(&filter, text, got, shown) > sizeof shown)
 			abort();
-		if (ring_put(&r, p, 7) > 7 || r.in_prod != page.in_prod ||
+		if (console_ring_put(&r, p, 7) > 7 || r.in_prod != page.in_prod ||
 		    r.out_cons != page.out_cons)
 			abort();
 	}

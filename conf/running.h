@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What runs, kept up to date from RUN_STATE by inotify, for daemons that act on a qube's start and
- * end. A qube whose state is Dying or Crashed has ended; so has one whose session or domid has changed.
+ * end. A qube whose state is Dying or Crashed has ended; so has one whose session or domid has
+ * changed.
  */
 #ifndef RUNNING_H
 #define RUNNING_H

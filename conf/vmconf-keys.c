@@ -409,6 +409,32 @@ key_number(const struct key *k)
 	return (size_t)(k - keys);
 }
 
+const struct key *
+key_next(const struct key *at)
+{
+	at = at != NULL ? at + 1 : keys;
+	return at < keys + NKEYS ? at : NULL;
+}
+
+void
+key_print(const struct vmconf *c, const struct key *k, char out[KEY_TEXT])
+{
+	const void *at = (const char *)c + k->off;
+	size_t n = 0;
+
+	out[0] = '\0';
+	if (k->set == set_tags)
+		for (size_t i = 0; i < c->ntags; i++)
+			n += (size_t)snprintf(
+			    out + n, KEY_TEXT - n, "%s%s", n > 0 ? " " : "", c->tags[i]);
+	else if (k->set == set_bool)
+		snprintf(out, KEY_TEXT, "%s", *(const bool *)at ? "True" : "False");
+	else if (k->size != sizeof(uint32_t))
+		snprintf(out, KEY_TEXT, "%s", (const char *)at);
+	else if (*(const uint32_t *)at != VM_NO_DISPID)
+		snprintf(out, KEY_TEXT, "%u", *(const uint32_t *)at);
+}
+
 void
 keys_inherit(struct vmconf *c, const struct vmconf *from)
 {

@@ -39,9 +39,13 @@ struct key {
 	int flags;
 };
 
-const struct key *key_find(const char *word);	 /* NULL: there is none */
-const struct key *key_nearest(const char *word); /* one that looks much like it, or NULL */
-size_t key_number(const struct key *k);		 /* below KEYS_MAX */
+const struct key *key_find(const char *word);	  /* NULL: there is none */
+const struct key *key_nearest(const char *word);  /* one that looks much like it, or NULL */
+size_t key_number(const struct key *k);		  /* below KEYS_MAX */
+const struct key *key_next(const struct key *at); /* the first for NULL; NULL: there is none */
+/* Its value as text: True or False, decimal, or as it stands; tags with blanks between them. */
+#define KEY_TEXT (VM_TAGS * (VM_TAG_LEN + 1) + 1)
+void key_print(const struct vmconf *c, const struct key *k, char out[KEY_TEXT]);
 void keys_inherit(struct vmconf *c, const struct vmconf *from);
 
 /* conf/vmconf-features.c; name: without FEATURE. all: as in struct vmconf. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -245,10 +246,10 @@ split(const char *line, size_t n)
 
 /* The key's line in the old text, with its newline; NULL: there is none. */
 static const char *
-find(const struct edit *ed, const char *key, size_t *n, struct parts *p)
+find(const struct buf *text, const char *key, size_t *n, struct parts *p)
 {
-	const char *at = (const char *)buf_bytes(&ed->old), *nl;
-	size_t left = ed->old.len;
+	const char *at = (const char *)buf_bytes(text), *nl;
+	size_t left = text->len;
 
 	for (; left > 0; at += *n, left -= *n) {
 		nl = memchr(at, '\n', left);
@@ -261,25 +262,37 @@ find(const struct edit *ed, const char *key, size_t *n, struct parts *p)
 	return NULL;
 }
 
-/* The old text with that key's line changed, left out (NULL) or added. */
-static bool
-rewrite(struct edit *ed, const char *key, const char *value)
+bool
+vmedit_value(const struct buf *text, const char *key, char *out, size_t size)
 {
-	const char *text = (const char *)buf_bytes(&ed->old), *line;
 	struct parts p;
-	struct buf *out = &ed->new;
+	size_t n;
+	const char *line = find(text, key, &n, &p);
+
+	if (line == NULL || p.val_end - p.val >= size)
+		return false;
+	memcpy(out, line + p.val, p.val_end - p.val);
+	out[p.val_end - p.val] = '\0';
+	return true;
+}
+
+bool
+vmedit_line(const struct buf *old, const char *key, const char *value, struct buf *out)
+{
+	const char *text = (const char *)buf_bytes(old), *line;
+	struct parts p;
 	size_t n = 0, before;
 	bool ok;
 
-	line = find(ed, key, &n, &p);
-	before = line != NULL ? (size_t)(line - text) : ed->old.len;
+	line = find(old, key, &n, &p);
+	before = line != NULL ? (size_t)(line - text) : old->len;
 	ok = buf_put(out, text, before);
 	if (line != NULL && value != NULL)
 		ok = ok && buf_put(out, line, p.val) && buf_put(out, value, strlen(value)) &&
 		     (p.val_end == n || line[p.val_end] != '#' || buf_put(out, " ", 1)) &&
 		     buf_put(out, line + p.val_end, n - p.val_end);
 	if (line != NULL)
-		return ok && buf_put(out, line + n, ed->old.len - before - n);
+		return ok && buf_put(out, line + n, old->len - before - n);
 	if (value == NULL)
 		return ok;
 	if (ok && before > 0 && text[before - 1] != '\n')
@@ -287,9 +300,8 @@ rewrite(struct edit *ed, const char *key, const char *value)
 	return ok && buf_printf(out, "%s = %s\n", key, value);
 }
 
-/* What could not be read back as it was given. */
-static const char *
-unwritable(const char *key, const char *value)
+const char *
+vmedit_unwritable(const char *key, const char *value)
 {
 	for (const char *p = key; *p != '\0'; p++)
 		if (!service_byte((unsigned char)*p))
@@ -309,11 +321,11 @@ unwritable(const char *key, const char *value)
 static bool
 set(struct edit *ed, const char *key, const char *value)
 {
-	const char *why = unwritable(key, value);
+	const char *why = vmedit_unwritable(key, value);
 
 	if (why != NULL)
 		return refused(ed, why);
-	if (!rewrite(ed, key, value))
+	if (!vmedit_line(&ed->old, key, value, &ed->new))
 		return refused(ed, "longer than 64 KiB");
 	if (ed->exists &&
 	    ed->new.len ==
@@ -338,7 +350,7 @@ tag_list(const struct edit *ed, const char *tag, bool there, char *out, size_t s
 {
 	struct parts p;
 	size_t n, len = 0, word;
-	const char *line = find(ed, "tags", &n, &p);
+	const char *line = find(&ed->old, "tags", &n, &p);
 
 	out[0] = '\0';
 	for (size_t i = line != NULL ? p.val : 0; line != NULL && i < p.val_end; i += word) {
@@ -372,11 +384,60 @@ vmedit_tag(int dir, const char *name, const char *tag, bool there, struct vmconf
 	return ok;
 }
 
+/* Keys whose value is a qube. */
+static const char *const references[] = {"template", "netvm", "default_dispvm", "guivm", "audiovm",
+    "relayvm", "management_dispvm", "default_template", "clockvm", "updatevm", NULL};
+
+/* How often one file names it. */
+static size_t
+used_by(const struct edit *ed, const char *by, vmedit_used *used, void *arg)
+{
+	struct buf text = {.max = FILE_MAX + 2};
+	char value[NAME_LEN_MAX + 2];
+	size_t n = 0;
+
+	if (buf_read_file(&text, ed->dir, by))
+		for (const char *const *key = references; *key != NULL; key++)
+			if (vmedit_value(&text, *key, value, sizeof(value)) &&
+			    strcmp(value, ed->name) == 0) {
+				used(arg, by, *key);
+				n++;
+			}
+	buf_free(&text);
+	return n;
+}
+
+/* The names of all files there; they stay for as long as we have the lock. */
+static bool
+unused(const struct edit *ed, vmedit_used *used, void *arg)
+{
+	const int fd = openat(ed->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	const struct dirent *f;
+	size_t n = 0;
+
+	if (d == NULL) {
+		if (fd >= 0)
+			close(fd);
+		return fails(ed, "cannot be read");
+	}
+	while ((f = readdir(d)) != NULL)
+		if (name_ok(f->d_name) && strcmp(f->d_name, ed->name) != 0)
+			n += used_by(ed, f->d_name, used, arg);
+	closedir(d);
+	if (n == 0)
+		return true;
+	refused(ed, "in use by others");
+	errno = EBUSY;
+	return false;
+}
+
 bool
-vmedit_remove(int dir, const char *name, struct vmconf_error *e)
+vmedit_remove_unused(
+    int dir, const char *name, vmedit_used *used, void *arg, struct vmconf_error *e)
 {
 	struct edit ed;
-	bool ok = begin(&ed, dir, name, e);
+	bool ok = begin(&ed, dir, name, e) && (used == NULL || unused(&ed, used, arg));
 
 	if (ok) {
 		unlinkat(dir, ed.temp, 0);
@@ -385,4 +446,10 @@ vmedit_remove(int dir, const char *name, struct vmconf_error *e)
 	}
 	finish(&ed);
 	return ok;
+}
+
+bool
+vmedit_remove(int dir, const char *name, struct vmconf_error *e)
+{
+	return vmedit_remove_unused(dir, name, NULL, NULL, e);
 }

@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 
+#include "buf.h"
 #include "vmconf.h"
 
 /* EEXIST: there is one already. */
@@ -25,5 +26,22 @@ bool vmedit_set(
 /* One tag, there or not there, whatever others do to the other tags meanwhile. */
 bool vmedit_tag(int dir, const char *name, const char *tag, bool there, struct vmconf_error *e);
 bool vmedit_remove(int dir, const char *name, struct vmconf_error *e);
+/*
+ * The same, but not (EBUSY) while other files name it (as template, netvm, default_dispvm and so
+ * on): used() hears of each, and of the key there. "defaults" is one of them.
+ */
+typedef void vmedit_used(void *arg, const char *by, const char *key);
+bool vmedit_remove_unused(
+    int dir, const char *name, vmedit_used *used, void *arg, struct vmconf_error *e);
+
+/*
+ * On a text in memory: old with that key's line changed, left out (NULL) or added; out must be
+ * empty. false: it grows longer than a file may be.
+ */
+bool vmedit_line(const struct buf *old, const char *key, const char *value, struct buf *out);
+/* What its line says, as it stands there; false: there is none, or it does not fit. */
+bool vmedit_value(const struct buf *text, const char *key, char *out, size_t size);
+/* NULL, or why this key could not be read back with this value. */
+const char *vmedit_unwritable(const char *key, const char *value);
 
 #endif

@@ -226,6 +226,41 @@ removed(void **state)
 	close(d);
 }
 
+static void
+count_use(void *arg, const char *by, const char *key)
+{
+	char *all = arg;
+
+	snprintf(all + strlen(all), 200 - strlen(all), "%s:%s ", by, key);
+}
+
+static void
+what_others_name_stays(void **state)
+{
+	const int d = open_test_dir();
+	char who[200] = "";
+
+	file("tpl", "type=TemplateVM\n");
+	file("work", "template=tpl # here\n");
+	file("old", "lable=x\ndefault_dispvm = tpl\n"); /* a wrong file counts too */
+	file("mail", "# template = tpl\nfeature.x = tpl\n");
+	assert_false(vmedit_remove_unused(d, "tpl", count_use, who, &e));
+	assert_int_equal(errno, EBUSY);
+	assert_true(strcmp(who, "work:template old:default_dispvm ") == 0 ||
+		    strcmp(who, "old:default_dispvm work:template ") == 0);
+	unlink(in_dir("work"));
+	unlink(in_dir("old"));
+	file("defaults", "default_template = tpl\n");
+	who[0] = '\0';
+	assert_false(vmedit_remove_unused(d, "tpl", count_use, who, &e));
+	assert_string_equal(who, "defaults:default_template ");
+	file("defaults", "");
+	assert_true(vmedit_remove_unused(d, "tpl", count_use, who, &e));
+	assert_null(text_of("tpl"));
+	unlink(in_dir("mail"));
+	close(d);
+}
+
 #define WRITERS 12
 #define TIMES 8
 
@@ -407,6 +442,7 @@ main(void)
 	    cmocka_unit_test(loops_of_netvms),
 	    cmocka_unit_test(made_once),
 	    cmocka_unit_test(removed),
+	    cmocka_unit_test(what_others_name_stays),
 	    cmocka_unit_test(tags),
 	    cmocka_unit_test(many_at_once),
 	    cmocka_unit_test(owner_and_mode_stay),

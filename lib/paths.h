@@ -11,6 +11,8 @@
 #define RUN_STATE RUN_DIR "/state"	     /* state/NAME: see state.h */
 #define RUN_ASK RUN_DIR "/ask"		     /* root:qubes 1771: qrexec-ask binds policy.Ask here */
 #define RUN_PREPARED RUN_DIR "/vm/.prepared" /* NAME: what is built ahead for it (vmstart) */
+/* NAME: of what a disposable that is kept ready was made (startd) */
+#define RUN_PRELOAD RUN_DIR "/vm/.preload"
 #define RUN_LOCAL RUN_DIR "/local" /* root 0700: the local backend's channels, local/NAME/ */
 /*
  * Daemons that restart bind their socket anew. A mount namespace that held the socket itself would

@@ -11,9 +11,17 @@
 #include "paths.h"
 #include "qids.h"
 
-/* One line without its newline. */
+#define LAST "-" /* who has the number that was given last, if nobody has */
+
+struct line {
+	uint32_t qid;
+	const char *name;
+	size_t len; /* of name */
+	bool last;
+};
+
 static bool
-line(const char *p, size_t n, uint32_t *qid, const char **name, size_t *name_len)
+parse(const char *p, size_t n, struct line *l)
 {
 	const char *blank = memchr(p, ' ', n);
 	char number[12];
@@ -24,38 +32,74 @@ line(const char *p, size_t n, uint32_t *qid, const char **name, size_t *name_len
 	len = (size_t)(blank - p);
 	memcpy(number, p, len);
 	number[len] = '\0';
-	*name = blank + 1;
-	*name_len = n - len - 1;
-	return parse_u32(number, QID_MAX, qid) && *qid > 0 && name_ok_n(*name, *name_len);
+	l->name = blank + 1;
+	l->len = n - len - 1;
+	l->last = l->len == 1 && *l->name == *LAST;
+	return parse_u32(number, QID_MAX, &l->qid) && l->qid > 0 &&
+	       (l->last || name_ok_n(l->name, l->len));
+}
+
+/* The next line; false: the end (*n 0), or none. */
+static bool
+next(const char **p, size_t *n, struct line *l)
+{
+	const char *end = memchr(*p, '\n', *n);
+	const size_t len = end ? (size_t)(end - *p) : 0;
+
+	if (!end || !parse(*p, len, l))
+		return false;
+	*p += len + 1;
+	*n -= len + 1;
+	return true;
+}
+
+static bool
+is(const struct line *l, const char *name)
+{
+	return !l->last && l->len == strlen(name) && memcmp(l->name, name, l->len) == 0;
 }
 
 uint32_t
 qids_find(const char *p, size_t n, const char *name, uint32_t *highest, unsigned *bad)
 {
-	const size_t want = strlen(name);
 	unsigned number = 0;
 	uint32_t found = 0;
+	struct line l;
 
 	*highest = 0;
 	*bad = 0;
-	while (n > 0) {
-		const char *end = memchr(p, '\n', n), *who;
-		const size_t len = end ? (size_t)(end - p) : n;
-		size_t who_len;
-		uint32_t qid;
-
-		number++;
-		if (!end || !line(p, len, &qid, &who, &who_len)) {
-			*bad = number;
+	for (; n > 0; number++) {
+		if (!next(&p, &n, &l)) {
+			*bad = number + 1;
 			return 0;
 		}
-		*highest = qid > *highest ? qid : *highest;
-		if (who_len == want && memcmp(who, name, want) == 0)
-			found = qid;
-		p += len + 1;
-		n -= len + 1;
+		*highest = l.qid > *highest ? l.qid : *highest;
+		if (is(&l, name))
+			found = l.qid;
 	}
 	return found;
+}
+
+uint32_t
+qids_next(const char *p, size_t n)
+{
+	static bool used[QID_MAX + 1];
+	uint32_t at = 0, highest = 0;
+	struct line l;
+
+	memset(used, 0, sizeof used);
+	while (n > 0 && next(&p, &n, &l)) {
+		used[l.qid] |= !l.last;
+		at = l.last ? l.qid : at;
+		highest = l.qid > highest ? l.qid : highest;
+	}
+	at = at ? at : highest;
+	for (uint32_t i = 0; i < QID_MAX; i++) {
+		at = at % QID_MAX + 1;
+		if (!used[at])
+			return at;
+	}
+	return 0;
 }
 
 static bool
@@ -107,26 +151,100 @@ write_table(int dir, struct buf *b)
 	return ok && renameat(dir, "." QIDS_FILE, dir, QIDS_FILE) == 0 && fsync(dir) == 0;
 }
 
+/* All lines but that of name, and who was last. false: it was not there, or no memory. */
+static bool
+without(struct buf *out, const struct buf *in, const char *name, uint32_t *last)
+{
+	const char *p = (const char *)buf_bytes(in);
+	size_t n = in->len;
+	bool there = false, ok = true;
+	uint32_t highest = 0;
+	struct line l;
+
+	*last = 0;
+	while (n > 0 && next(&p, &n, &l)) {
+		highest = l.qid > highest ? l.qid : highest;
+		there |= is(&l, name);
+		if (l.last)
+			*last = l.qid;
+		else if (!is(&l, name))
+			ok = ok && buf_printf(out, "%u %.*s\n", l.qid, (int)l.len, l.name);
+	}
+	*last = *last ? *last : highest;
+	errno = ok ? 0 : ENOMEM;
+	return there && ok;
+}
+
 uint32_t
 qid_assign(const char *name)
 {
 	int dir, e;
-	struct buf b = {0};
-	uint32_t highest = 0, qid;
+	struct buf b = {0}, more = {.max = QIDS_BYTES};
+	uint32_t highest = 0, last, qid;
 
 	(void)mkdir(VAR_DIR, 0755);
 	dir = open(VAR_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	qid = lookup(dir, name, &b, &highest);
 	if (qid == 0 && dir >= 0 && errno == 0) {
+		const uint32_t new = qids_next((const char *)buf_bytes(&b), b.len);
+
+		(void)without(&more, &b, name, &last);
 		errno = ENOSPC;
-		if (highest < QID_MAX && buf_printf(&b, "%u %s\n", highest + 1, name) &&
-		    write_table(dir, &b))
-			qid = highest + 1;
+		/* who comes next has to be said only where it is not the highest */
+		if (new != 0 && buf_printf(&more, "%u %s\n", new, name) &&
+		    (new > highest || buf_printf(&more, "%u " LAST "\n", new)) &&
+		    write_table(dir, &more))
+			qid = new;
 	}
 	e = errno;
 	buf_free(&b);
+	buf_free(&more);
 	if (dir >= 0)
 		close(dir);
 	errno = e;
 	return qid;
+}
+
+bool
+qid_free(const char *name)
+{
+	const int dir = open(VAR_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct buf b = {0}, less = {.max = QIDS_BYTES};
+	uint32_t highest, last;
+	bool ok = dir >= 0;
+	int e;
+
+	if (ok && lookup(dir, name, &b, &highest) != 0)
+		ok = without(&less, &b, name, &last) && buf_printf(&less, "%u " LAST "\n", last) &&
+		     write_table(dir, &less);
+	e = errno;
+	buf_free(&b);
+	buf_free(&less);
+	if (dir >= 0)
+		close(dir);
+	errno = e;
+	return ok;
+}
+
+void
+qids_each(void (*fn)(void *arg, const char *name), void *arg)
+{
+	const int dir = open(VAR_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct buf b = {0};
+	char name[NAME_LEN_MAX + 1];
+	struct line l;
+
+	if (dir >= 0 && read_table(dir, &b)) {
+		const char *p = (const char *)buf_bytes(&b);
+		size_t n = b.len;
+
+		while (n > 0 && next(&p, &n, &l)) {
+			snprintf(name, sizeof name, "%.*s", (int)l.len, l.name);
+			if (!l.last)
+				fn(arg, name);
+		}
+	}
+	buf_free(&b);
+	if (dir >= 0)
+		close(dir);
 }

@@ -74,6 +74,22 @@ place_make(const struct startd *s, const char *name)
 	return e;
 }
 
+/* Its files, and then itself. */
+static void
+remove_flat(const char *path)
+{
+	DIR *d = opendir(path);
+	const struct dirent *f;
+
+	while (d && (f = readdir(d)) != NULL)
+		if (f->d_name[0] != '.' || (f->d_name[1] != '\0' && f->d_name[1] != '.'))
+			(void)unlinkat(dirfd(d), f->d_name, 0);
+	if (d)
+		closedir(d);
+	if (rmdir(path) < 0 && errno != ENOENT)
+		logit("%s: %s", path, strerror(errno));
+}
+
 /* With the links that lead there, and what the daemons have made in it: sockets and a mark, one
  * level. */
 static void
@@ -94,14 +110,7 @@ remove_place(const char *parent, const char *name)
 	if (d)
 		closedir(d);
 	snprintf(path, sizeof path, RUN_DIR "/%s/%s", parent, name);
-	d = opendir(path);
-	while (d && (f = readdir(d)) != NULL)
-		if (f->d_name[0] != '.' || (f->d_name[1] != '\0' && f->d_name[1] != '.'))
-			(void)unlinkat(dirfd(d), f->d_name, 0);
-	if (d)
-		closedir(d);
-	if (rmdir(path) < 0 && errno != ENOENT)
-		logit("%s: %s", path, strerror(errno));
+	remove_flat(path);
 }
 
 void
@@ -109,4 +118,25 @@ place_remove(const char *name)
 {
 	remove_place("q", name);
 	remove_place("qdb", name);
+}
+
+/* A disposable's: what it printed is nobody's any more. What was decided about its calls stays. */
+void
+place_remove_logs(const char *name)
+{
+	char path[160], sub[416];
+	DIR *d;
+	const struct dirent *f;
+
+	snprintf(path, sizeof path, LOG_DIR "/%s", name);
+	d = opendir(path);
+	while (d && (f = readdir(d)) != NULL) {
+		snprintf(sub, sizeof sub, "%s/%s", path, f->d_name);
+		if (f->d_name[0] != '.')
+			remove_flat(sub);
+	}
+	if (d) {
+		closedir(d);
+		remove_flat(path);
+	}
 }

@@ -6,6 +6,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <unistd.h>
@@ -20,7 +21,7 @@ static void
 ask(struct startd *s, const char *name)
 {
 	if (name_ok(name) && !is_dom0(name))
-		job_add(s, JOB_PREPARE, name, NULL, -1, false, 0, NULL);
+		job_add(s, &(struct job_order){.kind = JOB_PREPARE, .name = name});
 }
 
 /* Those that have one, wanted or not. */
@@ -34,6 +35,26 @@ ask_prepared(struct startd *s)
 		ask(s, f->d_name);
 	if (d)
 		closedir(d);
+}
+
+/* A qube's number is free when nothing of it is left. */
+static void
+free_qid(void *arg, const char *name)
+{
+	static const char *const storage[] = {
+	    ETC_VM "/%s", VAR_DIR "/appvms/%s", VAR_DIR "/vm-templates/%s", RUN_STATE "/%s"};
+	struct startd *s = arg;
+	char path[160];
+
+	for (size_t i = 0; i < sizeof storage / sizeof *storage; i++) {
+		snprintf(path, sizeof path, storage[i], name);
+		if (access(path, F_OK) == 0)
+			return;
+	}
+	if (job_running(s, name, 0) || job_running(s, name, 1) || disp_find(s, name))
+		return;
+	if (!qid_free(name))
+		logit("%s: its qid is not freed: %s", name, strerror(errno));
 }
 
 static void
@@ -58,6 +79,16 @@ ask_all(struct loop *l, int fd, short revents, void *arg)
 	if (d)
 		closedir(d);
 	ask_prepared(s);
+	qids_each(free_qid, s);
+	preload_changed(s);
+}
+
+/* A temporary file's, or a disposable's that we make or erase, is nobody's change. */
+static bool
+matters(const struct startd *s, const struct inotify_event *e)
+{
+	return (e->mask & IN_Q_OVERFLOW) ||
+	       (e->len > 0 && e->name[0] != '.' && !disp_find(s, e->name));
 }
 
 static void
@@ -65,10 +96,19 @@ on_change(struct loop *l, int fd, short revents, void *arg)
 {
 	struct startd *s = arg;
 	char events[4096] __attribute__((aligned(8)));
+	bool some = false;
+	ssize_t n;
 
 	(void)revents;
-	while (read(fd, events, sizeof events) > 0)
-		;
+	while ((n = read(fd, events, sizeof events)) > 0)
+		for (ssize_t at = 0; at + (ssize_t)sizeof(struct inotify_event) <= n;) {
+			const struct inotify_event *e = (const void *)(events + at);
+
+			some |= matters(s, e);
+			at += (ssize_t)(sizeof *e + e->len);
+		}
+	if (!some)
+		return;
 	loop_cancel(l, s->prepare_timer);
 	s->prepare_timer = loop_after(l, SETTLE_MS, ask_all, s);
 }

@@ -5,16 +5,21 @@
 #include "ids.h"
 #include "startd-req.h"
 
-enum need { NEED_PERSON, NEED_ROOT };
+#define DISP "@dispvm:"
+
+enum need { NEED_PERSON, NEED_MANAGER, NEED_OWN, NEED_ROOT };
 
 static const struct {
 	const char *word;
 	enum start_op op;
 	enum need need;
 } ops[] = {
-    {"start", OP_START, NEED_PERSON},
-    {"shutdown", OP_SHUTDOWN, NEED_PERSON},
-    {"kill", OP_KILL, NEED_PERSON},
+    {"start", OP_START, NEED_MANAGER},
+    {"shutdown", OP_SHUTDOWN, NEED_MANAGER},
+    {"kill", OP_KILL, NEED_MANAGER},
+    {"pause", OP_PAUSE, NEED_MANAGER},
+    {"unpause", OP_UNPAUSE, NEED_MANAGER},
+    {"dispose", OP_DISPOSE, NEED_OWN},
     {"store", OP_STORE, NEED_ROOT},
     {"up", OP_UP, NEED_ROOT},
     {"down", OP_DOWN, NEED_ROOT},
@@ -23,7 +28,8 @@ static const struct {
 static const char *
 optional(const struct kv *kv, struct start_request *r)
 {
-	const char *timeout = kv_get(kv, "timeout"), *force = kv_get(kv, "force");
+	const char *timeout = kv_get(kv, "timeout"), *force = kv_get(kv, "force"),
+		   *order = kv_get(kv, "order");
 	const char *code = kv_get(kv, "code"), *reason = kv_get(kv, "reason");
 	uint32_t n;
 
@@ -35,6 +41,9 @@ optional(const struct kv *kv, struct start_request *r)
 	if (force && (r->op != OP_SHUTDOWN || strcmp(force, "yes") != 0))
 		return "bad force";
 	r->force = force != NULL;
+	if (order && (r->op != OP_SHUTDOWN || strcmp(order, "yes") != 0))
+		return "bad order";
+	r->ordered = order != NULL;
 	if ((code || reason) && r->op != OP_DOWN)
 		return "code, reason: only for op=down";
 	if (code && !parse_u32(code, 255, &n))
@@ -48,16 +57,16 @@ const char *
 request_parse(const struct kv *kv, struct start_request *r)
 {
 	static const char *const keys[] = {
-	    "op", "name", "ticket", "timeout", "force", "code", "reason"};
+	    "op", "name", "ticket", "disp", "timeout", "force", "order", "code", "reason"};
 	const char *op = kv_get(kv, "op"), *name = kv_get(kv, "name"),
-		   *ticket = kv_get(kv, "ticket");
+		   *ticket = kv_get(kv, "ticket"), *disp = kv_get(kv, "disp");
 	size_t i = 0;
 
 	memset(r, 0, sizeof *r);
 	if (!kv_only(kv, keys, sizeof keys / sizeof *keys))
 		return "unknown key";
-	if (!op || (name != NULL) == (ticket != NULL))
-		return "op and one of name, ticket are needed";
+	if (!op || (name != NULL) + (ticket != NULL) + (disp != NULL) != 1)
+		return "op and one of name, ticket, disp are needed";
 	while (i < sizeof ops / sizeof *ops && strcmp(op, ops[i].word) != 0)
 		i++;
 	if (i == sizeof ops / sizeof *ops)
@@ -65,6 +74,11 @@ request_parse(const struct kv *kv, struct start_request *r)
 	r->op = ops[i].op;
 	if (ticket && (r->op != OP_START || !hexid_ok(ticket)))
 		return "bad ticket";
+	if (disp && r->op != OP_START)
+		return "disp: only for op=start";
+	r->disp = disp != NULL;
+	if (disp)
+		name = disp;
 	if (name && (!name_ok(name) || is_dom0(name)))
 		return "bad name";
 	snprintf(r->name, sizeof r->name, "%s", name ? name : "");
@@ -73,25 +87,38 @@ request_parse(const struct kv *kv, struct start_request *r)
 }
 
 const char *
-request_allowed(const struct start_request *r, uid_t uid, bool person)
+request_allowed(
+    const struct start_request *r, uid_t uid, bool person, uint32_t (*qid_of)(const char *))
 {
+	enum need need = NEED_ROOT;
+
 	if (r->ticket[0])
 		return person || uid_qid(uid, PROG_QREXECD) > 0 ? NULL : "not a qrexecd";
 	for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
-		if (ops[i].op == r->op && ops[i].need == NEED_ROOT)
-			return uid == 0 ? NULL : "only for root";
+		if (ops[i].op == r->op)
+			need = r->disp ? NEED_PERSON : ops[i].need;
+	if (need == NEED_ROOT)
+		return uid == 0 ? NULL : "only for root";
+	if (need == NEED_OWN && uid_qid(uid, PROG_QREXECD) > 0)
+		return uid_qid(uid, PROG_QREXECD) == qid_of(r->name) ? NULL
+								     : "only for its own qrexecd";
+	if (need == NEED_MANAGER && uid == prog_uid(0, PROG_ADMINAPI))
+		return NULL;
 	return person ? NULL : "only for root and group qubes";
 }
 
 const char *
-ticket_answer(
-    const struct kv *kv, int64_t qid, uint32_t (*qid_of)(const char *), const char **target)
+ticket_answer(const struct kv *kv, int64_t qid, uint32_t (*qid_of)(const char *),
+    const char **target, bool *disp)
 {
 	const char *result = kv_get(kv, "result"), *source = kv_get(kv, "source");
 
 	*target = kv_get(kv, "target");
 	if (!result || strcmp(result, "ok") != 0)
 		return "the ticket is not valid";
+	*disp = *target && strncmp(*target, DISP, strlen(DISP)) == 0;
+	if (*disp)
+		*target += strlen(DISP);
 	if (!source || !*target || !name_ok(*target) || is_dom0(*target))
 		return "the ticket names no qube";
 	if (qid >= 0 && (is_dom0(source) ? 0 : (int64_t)qid_of(source)) != qid)

@@ -26,8 +26,8 @@ job_again(struct job *j)
 	loop_after(j->s->loop, AGAIN_MS, on_again, j);
 }
 
-void
-spawn(struct job *j, const char *const *argv)
+static pid_t
+child(void)
 {
 	const pid_t pid = fork();
 	sigset_t none;
@@ -36,14 +36,40 @@ spawn(struct job *j, const char *const *argv)
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		signal(SIGPIPE, SIG_DFL);
-		execvp(argv[0], (char *const *)(uintptr_t)argv);
-		die("%s", argv[0]);
 	}
+	return pid;
+}
+
+static void
+started(struct job *j, pid_t pid)
+{
 	if (pid < 0)
 		logit("%s: fork: %s", j->name, strerror(errno));
 	j->child = pid > 0 ? pid : 0;
 	if (pid < 0 && j->s)
 		job_again(j);
+}
+
+void
+spawn(struct job *j, const char *const *argv)
+{
+	const pid_t pid = child();
+
+	if (pid == 0) {
+		execvp(argv[0], (char *const *)(uintptr_t)argv);
+		die("%s", argv[0]);
+	}
+	started(j, pid);
+}
+
+void
+spawn_call(struct job *j, int (*fn)(const struct job *j))
+{
+	const pid_t pid = child();
+
+	if (pid == 0)
+		_exit(fn(j));
+	started(j, pid);
 }
 
 bool
@@ -81,9 +107,8 @@ spawn_up(struct job *j, uint32_t ms)
 	spawn(j, argv);
 }
 
-/* What `s6-svc -u` writes, without a program that does. */
 bool
-instance_up(const struct job *j)
+instance_tell(const struct job *j, char what)
 {
 	char path[160];
 	int fd;
@@ -93,7 +118,7 @@ instance_up(const struct job *j)
 	fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return false;
-	ok = write(fd, "u", 1) == 1;
+	ok = write(fd, &what, 1) == 1;
 	close(fd);
 	return ok;
 }

@@ -123,7 +123,7 @@ store_wait(struct job *j, uint32_t ms)
 
 	j->store = -1;
 	(void)unlink(failed(path, j));
-	ok = watch(j) && instance_up(j);
+	ok = watch(j) && instance_tell(j, 'u');
 	if (!ok)
 		logit("%s: its store cannot be started: %s", j->name, strerror(errno));
 	j->timer = loop_after(j->s->loop, ok ? ms : 0, on_limit, j);

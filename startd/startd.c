@@ -64,6 +64,7 @@ client_free(struct client *c)
 {
 	struct startd *s = c->s;
 
+	disp_left(c);
 	loop_cancel(s->loop, c->timer);
 	if (c->policy >= 0) {
 		loop_del(s->loop, c->policy);
@@ -94,6 +95,38 @@ client_answer(struct client *c, bool ok, const char *state, const char *reason, 
 	client_free(c);
 }
 
+void
+client_drop(struct client *c)
+{
+	client_free(c);
+}
+
+void
+client_give(struct client *c, const char *name)
+{
+	struct buf b = {.max = KV_BYTES};
+
+	if (buf_printf(&b, "result=ok\nstate=running\nname=%s\n\n", name))
+		(void)buf_write_fd(&b, c->fd);
+	buf_free(&b);
+}
+
+/* It has said all that it has to say. */
+static void
+on_held(struct loop *l, int fd, short revents, void *arg)
+{
+	(void)l, (void)fd, (void)revents;
+	client_free(arg);
+}
+
+void
+client_hold(struct client *c)
+{
+	loop_del(c->s->loop, c->fd);
+	if (!loop_add(c->s->loop, c->fd, POLLIN, on_held, c))
+		logit("no memory to hear of the end of a connection");
+}
+
 static void
 refuse(struct client *c, const char *reason, int code)
 {
@@ -107,72 +140,152 @@ refuse(struct client *c, const char *reason, int code)
 	client_answer(c, false, NULL, reason, code);
 }
 
+static void
+policy_done(struct client *c)
+{
+	loop_del(c->s->loop, c->policy);
+	close(c->policy);
+	c->policy = -1;
+	buf_free(&c->redeem);
+	loop_cancel(c->s->loop, c->timer);
+	c->timer = 0;
+}
+
+/* The whole answer in kv; false: it is not there yet. *bad: there will be none. */
+static bool
+policy_answer(struct client *c, int fd, struct kv *kv, const char **bad)
+{
+	const ssize_t n = buf_read_fd(&c->redeem, fd, KV_BYTES);
+
+	if (n > 0 || (n == -2 && buf_room(&c->redeem) > 0))
+		return false;
+	*bad =
+	    n == 0 ? kv_parse(kv, buf_bytes(&c->redeem), c->redeem.len) : "no answer from policyd";
+	return true;
+}
+
 /* policyd says what a ticket stands for; its source must be the qube whose qrexecd presents it. */
 static void
 on_redeemed(struct loop *l, int fd, short revents, void *arg)
 {
 	struct client *c = arg;
 	static struct kv kv;
-	const ssize_t n = buf_read_fd(&c->redeem, fd, KV_BYTES);
 	const char *bad, *target, *why;
+	bool disp;
 
 	(void)revents;
 	(void)l;
-	if (n > 0 || (n == -2 && buf_room(&c->redeem) > 0))
+	if (!policy_answer(c, fd, &kv, &bad))
 		return;
-	bad =
-	    n == 0 ? kv_parse(&kv, buf_bytes(&c->redeem), c->redeem.len) : "no answer from policyd";
 	if (bad)
 		return refuse(c, bad, 126);
-	why = ticket_answer(&kv, c->person ? -1 : uid_qid(c->uid, PROG_QREXECD), qid_of, &target);
+	why = ticket_answer(
+	    &kv, c->person ? -1 : uid_qid(c->uid, PROG_QREXECD), qid_of, &target, &disp);
 	if (why)
 		return refuse(c, why, 126);
-	loop_del(c->s->loop, fd);
-	close(fd);
-	c->policy = -1;
-	loop_cancel(c->s->loop, c->timer);
-	c->timer = 0;
-	job_add(c->s, JOB_START, target, c, -1, false, 0, NULL);
+	policy_done(c);
+	if (disp)
+		return disp_start(c->s, target, c);
+	c->ticket[0] = '\0';
+	job_add(c->s, &(struct job_order){.kind = JOB_START, .name = target, .client = c});
+}
+
+static void
+on_bound(struct loop *l, int fd, short revents, void *arg)
+{
+	struct client *c = arg;
+	static struct kv kv;
+	const char *bad, *result;
+
+	(void)revents;
+	(void)l;
+	if (!policy_answer(c, fd, &kv, &bad))
+		return;
+	result = bad ? NULL : kv_get(&kv, "result");
+	if (!result || strcmp(result, "ok") != 0)
+		return refuse(c, bad ? bad : "the ticket is not valid any more", 126);
+	policy_done(c);
+	disp_bound(c);
+}
+
+static bool
+ask_policy(struct client *c, const char *request, loop_fn *fn)
+{
+	struct buf req = {.max = START_REQUEST_MAX};
+	bool ok;
+
+	c->redeem = (struct buf){.max = KV_BYTES};
+	c->policy = sock_connect(POLICY_SOCK);
+	ok = c->policy >= 0 && buf_put(&req, request, strlen(request)) &&
+	     buf_write_fd(&req, c->policy) >= 0 && loop_add(c->s->loop, c->policy, POLLIN, fn, c);
+	buf_free(&req);
+	return ok;
 }
 
 static void
 redeem(struct client *c, const char *ticket)
 {
-	struct buf req = {.max = START_REQUEST_MAX};
+	char text[96];
 
-	c->redeem = (struct buf){.max = KV_BYTES};
-	c->policy = sock_connect(POLICY_SOCK);
-	if (c->policy < 0 || !buf_printf(&req, "redeem=%s\nuse=start\n\n", ticket) ||
-	    buf_write_fd(&req, c->policy) < 0 ||
-	    !loop_add(c->s->loop, c->policy, POLLIN, on_redeemed, c)) {
-		buf_free(&req);
-		return refuse(c, "policyd cannot be reached", 126);
-	}
-	buf_free(&req);
+	snprintf(c->ticket, sizeof c->ticket, "%s", ticket);
+	snprintf(text, sizeof text, "redeem=%s\nuse=start\n\n", ticket);
+	if (!ask_policy(c, text, on_redeemed))
+		refuse(c, "policyd cannot be reached", 126);
+}
+
+static void on_deadline(struct loop *l, int fd, short revents, void *arg);
+
+bool
+client_bind(struct client *c, const char *name)
+{
+	char text[128];
+
+	snprintf(text, sizeof text, "bind=%s\ntarget=%s\n\n", c->ticket, name);
+	c->timer = loop_after(c->s->loop, REQUEST_MS, on_deadline, c);
+	return ask_policy(c, text, on_bound);
+}
+
+static void
+dispose(struct client *c, const char *name)
+{
+	const char *why = disp_dispose(c->s, name, c);
+
+	if (why)
+		refuse(c, why, 1);
 }
 
 static void
 act(struct client *c, const struct start_request *r)
 {
-	struct startd *s = c->s;
+	static const enum job_kind kinds[] = {[OP_START] = JOB_START,
+	    [OP_SHUTDOWN] = JOB_STOP,
+	    [OP_KILL] = JOB_STOP,
+	    [OP_PAUSE] = JOB_PAUSE,
+	    [OP_UNPAUSE] = JOB_UNPAUSE,
+	    [OP_STORE] = JOB_STORE,
+	    [OP_UP] = JOB_UP,
+	    [OP_DOWN] = JOB_DOWN};
+	struct job_order o = {.name = r->name,
+	    .client = c,
+	    .limit_ms = r->timeout_s < 0 ? 0 : (uint64_t)r->timeout_s * 1000 + 1,
+	    .kill = r->op == OP_KILL,
+	    .force = r->force,
+	    .ordered = r->ordered,
+	    .code = r->code,
+	    .reason = r->reason};
 
 	if (r->ticket[0])
 		return redeem(c, r->ticket); /* the time limit of the request goes on */
-	loop_cancel(s->loop, c->timer);
+	loop_cancel(c->s->loop, c->timer);
 	c->timer = 0;
-	switch (r->op) {
-	case OP_START:
-		return job_add(s, JOB_START, r->name, c, -1, false, 0, NULL);
-	case OP_SHUTDOWN:
-	case OP_KILL:
-		return job_add(s, JOB_STOP, r->name, c, r->timeout_s, r->op == OP_KILL, 0, NULL);
-	case OP_STORE:
-		return job_add(s, JOB_STORE, r->name, c, -1, false, 0, NULL);
-	case OP_UP:
-		return job_add(s, JOB_UP, r->name, c, -1, false, 0, NULL);
-	case OP_DOWN:
-		return job_add(s, JOB_DOWN, r->name, c, -1, false, r->code, r->reason);
-	}
+	if (r->disp)
+		return disp_start(c->s, r->name, c);
+	if (r->op == OP_DISPOSE)
+		return dispose(c, r->name);
+	if ((r->op == OP_PAUSE || r->op == OP_UNPAUSE) && disp_is_kept(c->s, r->name))
+		return refuse(c, "it is kept ready as a disposable, and nobody's yet", 1);
+	o.kind = kinds[r->op];
+	job_add(c->s, &o);
 }
 
 /* The answer is all that still goes over this connection; who hangs up does not undo a start. */
@@ -197,7 +310,7 @@ on_client(struct loop *l, int fd, short revents, void *arg)
 	if (!bad)
 		bad = request_parse(&kv, &r);
 	if (!bad)
-		bad = request_allowed(&r, c->uid, c->person);
+		bad = request_allowed(&r, c->uid, c->person, qid_of);
 	if (bad)
 		return refuse(c, bad, 100);
 	act(c, &r);
@@ -284,7 +397,9 @@ main(int argc, char **argv)
 	if (!loop_signals(s.loop, sigs, 2, on_signal, &s) ||
 	    !loop_add(s.loop, s.sock, POLLIN, on_accept, &s))
 		die("loop");
+	pause_watch(&s);
 	daemon_ready(ready_fd);
+	disp_recover(&s);
 	jobs_recover(&s);
 	jobs_autostart(&s);
 	prepare_start(&s);

@@ -20,6 +20,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	static struct kv kv;
 	struct start_request r;
 	const char *target;
+	bool disp;
 
 	if (kv_parse(&kv, p, n) != NULL)
 		return 0;
@@ -28,12 +29,13 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 			abort();
 		if (r.name[0] && (!name_ok(r.name) || is_dom0(r.name)))
 			abort();
-		if (r.ticket[0] && (!hexid_ok(r.ticket) || r.op != OP_START))
+		if (r.ticket[0] && (!hexid_ok(r.ticket) || r.op != OP_START || r.disp))
 			abort();
-		if (request_allowed(&r, 12345, false) == NULL)
+		if (request_allowed(&r, 12345, false, seven) == NULL)
 			abort();
 	}
-	if (ticket_answer(&kv, 7, seven, &target) == NULL && (!name_ok(target) || is_dom0(target)))
+	if (ticket_answer(&kv, 7, seven, &target, &disp) == NULL &&
+	    (!name_ok(target) || is_dom0(target)))
 		abort();
 	return 0;
 }

@@ -33,6 +33,23 @@ qid_table(void **state)
 	assert_int_equal(bad, 1);
 	assert_int_equal(FIND("1 work\n2 no/name\n", "work"), 0);
 	assert_int_equal(bad, 2);
+	assert_int_equal(FIND("1 work\n9 -\n", "work"), 1);
+	assert_int_equal(high, 9);
+}
+
+/* A number that came free comes again when all higher ones have been used. */
+static void
+qid_next(void **state)
+{
+#define NEXT(text) qids_next(text, sizeof text - 1)
+
+	assert_int_equal(NEXT(""), 1);
+	assert_int_equal(NEXT("1 work\n7 vault\n"), 8);
+	assert_int_equal(NEXT("1 work\n9 -\n"), 10);
+	assert_int_equal(NEXT("1 work\n10000 vault\n"), 2);
+	assert_int_equal(NEXT("1 work\n10000 -\n"), 2);
+	assert_int_equal(NEXT("1 work\n2 mail\n4 vault\n3 -\n"), 5);
+	assert_int_equal(NEXT("1 work\n2 mail\n10000 vault\n3 -\n"), 4);
 }
 
 static const char *
@@ -54,7 +71,9 @@ requests(void **state)
 	    "op=start\nname=work\ntimeout=3\n\n", "op=shutdown\nname=work\ntimeout=x\n\n",
 	    "op=shutdown\nname=work\nforce=no\n\n", "op=start\nname=work\nother=1\n\n",
 	    "op=start\nname=work\ncode=3\n\n", "name=work\n\n", "op=store\nname=dom0\n\n",
-	    "op=store\nticket=0123456789abcdef0123456789abcdef\n\n"};
+	    "op=store\nticket=0123456789abcdef0123456789abcdef\n\n", "op=kill\ndisp=work\n\n",
+	    "op=start\nname=work\ndisp=work\n\n", "op=start\ndisp=dom0\n\n",
+	    "op=kill\nname=work\norder=yes\n\n", "op=shutdown\nname=work\norder=1\n\n"};
 	struct start_request r;
 
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
@@ -64,29 +83,11 @@ requests(void **state)
 	assert_int_equal(r.timeout_s, 3);
 	assert_true(r.force);
 	assert_string_equal(r.name, "work");
-}
-
-static void
-who_may(void **state)
-{
-	struct start_request start, store, up, ticket;
-
-	assert_null(request("op=start\nname=work\n\n", &start));
-	assert_null(request("op=store\nname=work\n\n", &store));
-	assert_int_equal(store.op, OP_STORE);
-	assert_non_null(request_allowed(&store, 1000, true));
-	assert_non_null(request_allowed(&store, prog_uid(3, PROG_QDB), false));
-	assert_null(request_allowed(&store, 0, true));
-	assert_null(request("op=up\nname=work\n\n", &up));
-	assert_null(request("op=start\nticket=0123456789abcdef0123456789abcdef\n\n", &ticket));
-	assert_null(request_allowed(&start, 1000, true));
-	assert_non_null(request_allowed(&start, 1000, false));
-	assert_non_null(request_allowed(&start, prog_uid(3, PROG_QREXECD), false));
-	assert_null(request_allowed(&ticket, prog_uid(3, PROG_QREXECD), false));
-	assert_non_null(request_allowed(&ticket, prog_uid(3, PROG_CONSOLE), false));
-	assert_non_null(request_allowed(&ticket, 1000, false));
-	assert_non_null(request_allowed(&up, 1000, true));
-	assert_null(request_allowed(&up, 0, true));
+	assert_null(request("op=shutdown\nname=work\norder=yes\n\n", &r));
+	assert_true(r.ordered && !r.force && !r.disp);
+	assert_null(request("op=start\ndisp=work\n\n", &r));
+	assert_true(r.disp);
+	assert_string_equal(r.name, "work");
 }
 
 static uint32_t
@@ -95,14 +96,52 @@ three(const char *name)
 	return strcmp(name, "work") == 0 ? 3 : 0;
 }
 
+static void
+who_may(void **state)
+{
+	struct start_request start, store, up, ticket, disp, pause, dispose;
+
+	assert_null(request("op=start\nname=work\n\n", &start));
+	assert_null(request("op=store\nname=work\n\n", &store));
+	assert_int_equal(store.op, OP_STORE);
+	assert_non_null(request_allowed(&store, 1000, true, three));
+	assert_non_null(request_allowed(&store, prog_uid(3, PROG_QDB), false, three));
+	assert_null(request_allowed(&store, 0, true, three));
+	assert_null(request("op=up\nname=work\n\n", &up));
+	assert_null(request("op=start\nticket=0123456789abcdef0123456789abcdef\n\n", &ticket));
+	assert_null(request_allowed(&start, 1000, true, three));
+	assert_non_null(request_allowed(&start, 1000, false, three));
+	assert_non_null(request_allowed(&start, prog_uid(3, PROG_QREXECD), false, three));
+	assert_null(request_allowed(&ticket, prog_uid(3, PROG_QREXECD), false, three));
+	assert_non_null(request_allowed(&ticket, prog_uid(3, PROG_CONSOLE), false, three));
+	assert_non_null(request_allowed(&ticket, 1000, false, three));
+	assert_non_null(request_allowed(&up, 1000, true, three));
+	assert_null(request_allowed(&up, 0, true, three));
+	assert_null(request("op=start\ndisp=work\n\n", &disp));
+	assert_null(request("op=pause\nname=work\n\n", &pause));
+	assert_null(request("op=dispose\nname=work\n\n", &dispose));
+	assert_null(request_allowed(&disp, 1000, true, three));
+	assert_null(request_allowed(&dispose, 1000, true, three));
+	assert_null(request_allowed(&dispose, prog_uid(3, PROG_QREXECD), false, three));
+	assert_non_null(request_allowed(&dispose, prog_uid(4, PROG_QREXECD), false, three));
+	assert_non_null(request_allowed(&disp, prog_uid(3, PROG_QREXECD), false, three));
+	/* adminapid manages qubes, and makes no disposables */
+	assert_null(request_allowed(&start, prog_uid(0, PROG_ADMINAPI), false, three));
+	assert_null(request_allowed(&pause, prog_uid(0, PROG_ADMINAPI), false, three));
+	assert_non_null(request_allowed(&disp, prog_uid(0, PROG_ADMINAPI), false, three));
+	assert_non_null(request_allowed(&dispose, prog_uid(0, PROG_ADMINAPI), false, three));
+	assert_non_null(request_allowed(&up, prog_uid(0, PROG_ADMINAPI), false, three));
+}
+
 static const char *
 answer(const char *text, int64_t qid)
 {
 	static struct kv kv;
 	const char *target;
+	bool disp;
 
 	assert_null(kv_parse(&kv, text, strlen(text)));
-	return ticket_answer(&kv, qid, three, &target);
+	return ticket_answer(&kv, qid, three, &target, &disp);
 }
 
 static void
@@ -115,6 +154,9 @@ tickets(void **state)
 	assert_non_null(answer("result=refused\nreason=used\n\n", 3));
 	assert_non_null(answer("result=ok\nsource=work\ntarget=dom0\n\n", 3));
 	assert_non_null(answer("result=ok\nsource=work\n\n", 3));
+	assert_null(answer("result=ok\nsource=work\ntarget=@dispvm:vault\n\n", 3));
+	assert_non_null(answer("result=ok\nsource=work\ntarget=@dispvm\n\n", 3));
+	assert_non_null(answer("result=ok\nsource=work\ntarget=@dispvm:dom0\n\n", 3));
 }
 
 static int
@@ -203,6 +245,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(qid_table),
+	    cmocka_unit_test(qid_next),
 	    cmocka_unit_test(requests),
 	    cmocka_unit_test(who_may),
 	    cmocka_unit_test(tickets),

@@ -35,7 +35,7 @@ FUZZ_SRC_f-data-channel = $(RPC_SRC)
 FUZZ_SRC_f-service-cmd = $(RPC_SRC)
 FUZZ_SRC_f-rpcconf = $(RPC_SRC)
 
-UNIT_SRC_t-vmstart = startd/qids.c startd/startd-req.c local/local.c local/local-root.c console/console.c console/source-local.c
+UNIT_SRC_t-vmstart = startd/qids.c startd/startd-req.c local/local.c local/local-root.c local/local-pause.c console/console.c console/source-local.c
 UNIT_SRC_t-chand = chand/local.c chand/request.c
 UNIT_SRC_t-qdb-keys = qdb/keys.c
 UNIT_SRC_t-ring = xen/ring.c

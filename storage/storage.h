@@ -22,7 +22,7 @@
 
 #define STORAGE_TEMPLATES "vm-templates" /* in VAR_DIR; root:qubes 2775, as is the next */
 #define STORAGE_APPVMS "appvms"
-#define STORAGE_PATH 352
+#define STORAGE_PATH (VM_PATH_LEN + 48)
 #define STORAGE_REVISIONS 16 /* no more are kept of a volume */
 
 enum volume_id { VOL_ROOT, VOL_PRIVATE, VOL_VOLATILE, VOL_KERNEL, VOL_N };
@@ -76,11 +76,13 @@ struct storage_disks {
  * storage_stop: after the domain has gone: what is thrown away goes; a template's root is committed
  * after a clean end, else kept to go on from, and said. Done again it does nothing. Says itself
  * what it could not do.
- * storage_adopt: the same *out for a domain that runs already, or was built ahead; makes nothing.
+ * storage_adopt: for a domain that runs already, or was built ahead: keeps others away, makes
+ * nothing. storage_would: the paths that a start would find now, without descriptors.
  */
 const char *storage_start(
     const struct vmconf *c, struct storage_disks *out, const struct storage_progress *p);
 const char *storage_adopt(const struct vmconf *c);
+void storage_would(const struct vmconf *c, struct storage_disks *out);
 void storage_stop(const struct vmconf *c, bool clean);
 void storage_close(struct storage_disks *d); /* the descriptors */
 

@@ -13,7 +13,8 @@
 
 static const char usage_text[] =
     "usage: qvm-run [options] VMNAME COMMAND [ARG...]\n"
-    "       qvm-run [options] --all [--exclude VMNAME]... COMMAND [ARG...]\n";
+    "       qvm-run [options] --all [--exclude VMNAME]... COMMAND [ARG...]\n"
+    "       qvm-run [options] --dispvm[=BASE] COMMAND [ARG...]\n";
 void
 run_usage(void)
 {
@@ -32,7 +33,7 @@ wrong(const char *what)
  * An option sets a flag, or keeps its text, or is one of those with a function of its own
  * (one_option). Several names for the same are several rows.
  */
-enum kind { ON, OFF, TEXT, COLOUR, EXCLUDE, OTHER };
+enum kind { ON, OFF, TEXT, COLOUR, EXCLUDE, DISPVM, OTHER };
 #define AT(f) offsetof(struct run, f)
 /* clang-format off */
 static const struct opt {
@@ -54,7 +55,7 @@ static const struct opt {
 	{"colour-stderr", AT(colour_err), COLOUR, 0}, {"color-stderr", AT(colour_err), COLOUR, 0},
 	{"no-colour-output", AT(plain_out), ON, 0}, {"no-color-output", AT(plain_out), ON, 0},
 	{"no-colour-stderr", AT(plain_err), ON, 0}, {"no-color-stderr", AT(plain_err), ON, 0},
-	{"dispvm", AT(dispvm), ON, 0},
+	{"dispvm", 0, DISPVM, 0},
 	{"all", AT(all), ON, 0},
 	{"exclude", 0, EXCLUDE, 0},
 	{"timing", AT(timing), ON, 0},
@@ -93,6 +94,15 @@ other(struct run *o, int c)
 }
 
 static void
+disposable(struct run *o, const char *base)
+{
+	if (base != NULL && (!name_ok(base) || is_dom0(base)))
+		wrong("--dispvm: not a qube's name");
+	o->dispvm = true;
+	o->base = base;
+}
+
+static void
 one_option(struct run *o, const struct opt *t)
 {
 	void *at = (char *)o + t->at;
@@ -105,6 +115,8 @@ one_option(struct run *o, const struct opt *t)
 		*(const char **)at = colour(optarg);
 	else if (t->kind == OTHER)
 		other(o, t->c);
+	else if (t->kind == DISPVM)
+		disposable(o, optarg);
 	else if (o->nexclude == RUN_EXCLUDE_MAX)
 		wrong("too many --exclude");
 	else
@@ -123,7 +135,7 @@ all_options(struct run *o, int argc, char **argv)
 		longs[i].name = opts[i].name;
 		longs[i].has_arg = bare ? no_argument : required_argument;
 		longs[i].val = 256 + (int)i;
-		if (opts[i].at == AT(dispvm) && opts[i].kind == ON)
+		if (opts[i].kind == DISPVM)
 			longs[i].has_arg = optional_argument;
 	}
 	while ((c = getopt_long(argc, argv, "pu:anvqh", longs, NULL)) != -1) {
@@ -159,9 +171,8 @@ terminal_rules(struct run *o)
 static void
 check(struct run *o)
 {
-	if (o->dispvm)
-		wrong(o->nexclude > 0 ? "--exclude needs --all"
-				      : "disposables are not supported yet");
+	if (o->dispvm && o->all)
+		wrong("--dispvm and --all exclude each other");
 	if (o->nexclude > 0 && !o->all)
 		wrong("--exclude needs --all");
 	if (o->nwords == 0 || *o->words[0] == '\0')
@@ -282,6 +293,8 @@ run_command(struct run *o)
 		for (size_t n = strlen(line); n > 0 && line[n - 1] == '\n'; n--)
 			line[n - 1] = '\0';
 		o->shown = line;
+		if (o->dispvm && o->gui)
+			service = "qubes.VMShell+WaitForSession";
 		if (asprintf(&prefix, "%s; exit\n", line) < 0)
 			return "no memory";
 	}

@@ -28,6 +28,7 @@
 #define START_MS 300000
 #define START_QUIET_MS 2000 /* a start that takes longer is worth a line */
 #define EXIT_NOT_STARTED 1
+#define EXIT_REFUSED_DISPVM 255 /* spec/qrexec 13: what the Admin API refuses */
 
 static int
 say(const char *vm, const char *why, int code)
@@ -36,7 +37,18 @@ say(const char *vm, const char *why, int code)
 	return code;
 }
 
-/* Reads what startd says until its last line is there or it closes. */
+/* The answer in what startd has said so far, progress lines before it; NULL: it is not whole. */
+static const char *
+whole_answer(const char *text, size_t len)
+{
+	const char *at = memmem(text, len, "result=", 7);
+
+	while (at != NULL && at > text && at[-1] != '\n')
+		at = memmem(at + 1, len - (size_t)(at + 1 - text), "result=", 7);
+	return at != NULL && kv_whole(at, len - (size_t)(at - text)) > 0 ? at : NULL;
+}
+
+/* Reads what startd says until its answer is there or it closes. */
 static const char *
 read_answer(int s, const char *vm, char *text, size_t cap, size_t *len)
 {
@@ -61,45 +73,57 @@ read_answer(int s, const char *vm, char *text, size_t cap, size_t *len)
 		if (got == 0)
 			return *len > 0 ? NULL : "startd closed the connection";
 		*len += (size_t)got;
+		if (whole_answer(text, *len) != NULL)
+			return NULL;
 		if (*len == cap)
 			return "startd says too much";
 	}
 }
 
-int
-run_start(const char *vm)
+/* One op=start, by name= or disp=. 0 and the answer in *kv, or the status, said on stderr. *s stays
+ * open. */
+static int
+ask_startd(const char *key, const char *vm, int *s, struct kv *kv)
 {
 	char text[KV_BYTES], request[START_REQUEST_MAX];
 	size_t len = 0;
-	struct kv kv;
 	uint32_t code = EXIT_NOT_STARTED;
-	int n = snprintf(request, sizeof(request), "op=start\nname=%s\n\n", vm);
+	int n = snprintf(request, sizeof(request), "op=start\n%s=%s\n\n", key, vm);
 
-	int s = sock_connect_wait(START_SOCK, 10000);
-	if (s < 0)
+	*s = sock_connect_wait(START_SOCK, 10000);
+	if (*s < 0)
 		return say(vm,
 		    errno == EACCES ? "only root and members of group qubes may"
 				    : "it does not run, and startd is not there (cubicle-up)",
 		    EXIT_NOT_STARTED);
 	const char *why = "startd does not answer";
-	if (send(s, request, (size_t)n, MSG_NOSIGNAL) == n)
-		why = read_answer(s, vm, text, sizeof(text) - 1, &len);
-	close(s);
+	if (send(*s, request, (size_t)n, MSG_NOSIGNAL) == n)
+		why = read_answer(*s, vm, text, sizeof(text) - 1, &len);
 	if (why != NULL)
 		return say(vm, why, EXIT_NOT_STARTED);
 	text[len] = '\0';
-	/* Progress lines may come before the answer. */
 	const char *from = strstr(text, "result=");
-	why = from == NULL ? "no result" : kv_parse(&kv, from, len - (size_t)(from - text));
+	why = from == NULL ? "no result" : kv_parse(kv, from, len - (size_t)(from - text));
 	if (why != NULL)
 		return say(vm, why, EXIT_NOT_STARTED);
-	const char *result = kv_get(&kv, "result"), *number = kv_get(&kv, "code");
+	const char *result = kv_get(kv, "result"), *number = kv_get(kv, "code");
 	if (result != NULL && strcmp(result, "ok") == 0)
 		return 0;
 	if (number != NULL && (!parse_u32(number, 255, &code) || code == 0))
 		code = EXIT_NOT_STARTED;
-	const char *reason = kv_get(&kv, "reason");
+	const char *reason = kv_get(kv, "reason");
 	return say(vm, reason != NULL ? reason : "not started", (int)code);
+}
+
+int
+run_start(const char *vm)
+{
+	struct kv kv;
+	int s, code = ask_startd("name", vm, &s, &kv);
+
+	if (s >= 0)
+		close(s);
+	return code;
 }
 
 /* What RUN_STATE says; Halted when there is nothing. */
@@ -199,6 +223,21 @@ set_call(const struct run *o, const char *vm, struct call *c)
 		.filter_err = o->filter_err}};
 }
 
+/* What Dom0 uses without asking: its own default_dispvm, or the machine's. */
+static bool
+default_base(char out[NAME_LEN_MAX + 1])
+{
+	struct vmconf_error e;
+	struct vmconf conf = {0};
+	int dir = open(ETC_VM, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool ok = dir >= 0 && vmconf_load(dir, "dom0", &conf, &e);
+
+	if (dir >= 0)
+		close(dir);
+	snprintf(out, NAME_LEN_MAX + 1, "%s", conf.default_dispvm);
+	return ok && out[0] != '\0';
+}
+
 static int
 call_qube(const struct run *o, const char *vm, uint64_t began)
 {
@@ -209,7 +248,7 @@ call_qube(const struct run *o, const char *vm, uint64_t began)
 	int code = call_run(&c, &why);
 	/* Running is said before the agent is there; a start in progress is waited for by startd.
 	 */
-	if (c.absent && o->autostart && run_start(vm) == 0) {
+	if (c.absent && o->autostart && !o->dispvm && run_start(vm) == 0) {
 		set_call(o, vm, &c);
 		code = call_run(&c, &why);
 	}
@@ -251,6 +290,17 @@ dom0_service(const struct run *o)
 	_exit(dom0_exec(&d));
 }
 
+static int
+run_command_in(const struct run *o, const char *vm, uint64_t began)
+{
+	if (o->verbose > 0)
+		fprintf(stderr, "Running '%s' on %s\n", o->shown, vm);
+	int code = call_qube(o, vm, began);
+	if (code != 0 && o->verbose > 0 && !o->pass_io)
+		fprintf(stderr, "%s: command failed with code: %d\n", vm, code);
+	return code;
+}
+
 int
 run_in(const struct run *o, const char *vm)
 {
@@ -261,12 +311,31 @@ run_in(const struct run *o, const char *vm)
 	int code = make_running(o, vm);
 	if (code == 0 && o->gui)
 		code = wait_for_session(o, vm);
-	if (code != 0)
-		return code;
-	if (o->verbose > 0)
-		fprintf(stderr, "Running '%s' on %s\n", o->shown, vm);
-	code = call_qube(o, vm, began);
-	if (code != 0 && o->verbose > 0 && !o->pass_io)
-		fprintf(stderr, "%s: command failed with code: %d\n", vm, code);
+	return code != 0 ? code : run_command_in(o, vm, began);
+}
+
+/*
+ * The disposable lasts as long as the connection to startd: until this process ends, however it
+ * does.
+ */
+int
+run_disposable(const struct run *o)
+{
+	uint64_t began = now_us();
+	char base[NAME_LEN_MAX + 1];
+	struct kv kv;
+	int s;
+
+	if (o->base != NULL)
+		snprintf(base, sizeof(base), "%s", o->base);
+	else if (!default_base(base))
+		return say("--dispvm", "dom0 has no default_dispvm", EXIT_REFUSED_DISPVM);
+	if (ask_startd("disp", base, &s, &kv) != 0)
+		return EXIT_REFUSED_DISPVM;
+	const char *name = kv_get(&kv, "name");
+	if (name == NULL || !name_ok(name) || is_dom0(name))
+		return say(base, "startd names no disposable", EXIT_REFUSED_DISPVM);
+	int code = run_command_in(o, name, began);
+	close(s);
 	return code;
 }

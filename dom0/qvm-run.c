@@ -177,7 +177,7 @@ main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, interrupted);
 	colours();
-	int code = g.o.all ? run_each() : run_in(&g.o, g.o.vm);
+	int code = g.o.all ? run_each() : g.o.dispvm ? run_disposable(&g.o) : run_in(&g.o, g.o.vm);
 	plain(g.out);
 	plain(g.err);
 	return code;

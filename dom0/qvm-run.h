@@ -15,10 +15,11 @@ struct run {
 	bool filter_out, filter_err;					  /* what comes of it */
 	int verbose;
 	const char *user, *localcmd;
+	const char *base;		     /* --dispvm=BASE, or NULL */
 	const char *colour_out, *colour_err; /* the number after ESC[0; or NULL */
 	const char *exclude[RUN_EXCLUDE_MAX];
 	size_t nexclude;
-	const char *vm; /* NULL with --all */
+	const char *vm; /* NULL with --all and --dispvm */
 	char **words;	/* COMMAND ARG... */
 	size_t nwords;
 	/* made of them by run_command */
@@ -35,6 +36,8 @@ const char *run_command(struct run *o);
 
 /* The whole of it in one qube, or in dom0. The exit status. */
 int run_in(const struct run *o, const char *vm);
+/* The same in a disposable, which is gone then. 255 when there is none. */
+int run_disposable(const struct run *o);
 /* Starts the qube by startd, which may take long. 0, or the status to exit with, said on stderr. */
 int run_start(const char *vm);
 

@@ -53,6 +53,7 @@ session_end(struct qd *q)
 	if (q->link.state != LINK_UP)
 		return;
 	names_hide(q);
+	dispose_agent_gone(q);
 	clients_end(q);
 	peers_end(q);
 	routes_end(q);
@@ -213,6 +214,7 @@ on_terminated(struct qd *q, uint32_t type, const uint8_t *untrusted, size_t n)
 		clients_port_freed(q, port);
 		routes_port_freed(q, domain, port);
 		peers_port_freed(q, domain, port);
+		dispose_port_freed(q, domain, port);
 	}
 }
 

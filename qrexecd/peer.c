@@ -18,6 +18,7 @@ struct peer {
 	struct qd *q;
 	int fd;
 	uid_t uid;
+	bool disposable; /* the call that this qube was made for */
 	uint32_t timer;
 	uint32_t from, port; /* port not 0: the agent was told to start the call */
 	struct buf in;
@@ -76,6 +77,12 @@ hold(struct peer *p, uint32_t from, uint32_t port)
 	p->port = port;
 	door_left(&p->q->peer_door);
 	loop_cancel(p->q->loop, p->timer);
+	p->timer = 0;
+	if (p->disposable) {
+		/* who asked for the qube lets it go when it hears that this is over */
+		dispose_call(p->q, from, port);
+		return;
+	}
 	p->timer = loop_after(p->q->loop, PEER_HELD_MS, on_late, p);
 	if (p->timer == 0)
 		peer_free(p);
@@ -99,7 +106,7 @@ speaks_for(const struct peer *p, const char *source_qid)
 
 /* Everything comes from policyd's answer. NULL, the caller's domain and the port, or why not. */
 static const char *
-start_call(const struct peer *p, const struct kv *kv, uint32_t *from, uint32_t *port)
+start_call(struct peer *p, const struct kv *kv, uint32_t *from, uint32_t *port)
 {
 	struct qd *q = p->q;
 	const char *source = kv_get(kv, "source"), *qid = kv_get(kv, "source_qid");
@@ -118,8 +125,7 @@ start_call(const struct peer *p, const struct kv *kv, uint32_t *from, uint32_t *
 		return "the ticket belongs to another qube";
 	if (strcmp(target, q->name) != 0)
 		return "the ticket is for another target";
-	if (disposable != NULL && strcmp(disposable, "yes") == 0)
-		return "disposables cannot be started yet";
+	p->disposable = disposable != NULL && strcmp(disposable, "yes") == 0;
 	if (strcmp(user, "DEFAULT") == 0)
 		user = q->user;
 	n = route_command(

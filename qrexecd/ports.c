@@ -61,6 +61,15 @@ ports_free(struct ports *p, uint32_t peer, uint32_t port)
 	return true;
 }
 
+bool
+ports_busy(const struct ports *p)
+{
+	for (uint32_t i = 0; i < QREXEC_PORTS; i++)
+		if (p->state[i] == USED)
+			return true;
+	return false;
+}
+
 void
 ports_orphan(struct ports *p)
 {

@@ -48,6 +48,7 @@ names_show(struct qd *q)
 	loop_cancel(q->loop, q->startup_timer);
 	daemon_ready(q->notify);
 	q->notify = -1;
+	dispose_begin(q);
 	return true;
 }
 

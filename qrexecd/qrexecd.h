@@ -4,8 +4,9 @@
  *   setup.c     argv, managed (--session) or by hand; what is needed from outside, then the sandbox
  *   agent.c     the link to the qube's agent and the table of its messages
  *   trigger.c   what the qube asks for: checked and copied to plain names
- *   route.c     a trigger's way: rate, policy, start, peer, SERVICE_CONNECT
+ *   route.c     a trigger's way: rate, policy, start, peer, SERVICE_CONNECT; route-hand.c: by hand
  *   peer.c      q/NAME/peer: other qubes' qrexecds with a ticket
+ *   dispose.c   a disposable's end
  *   clients.c   q/NAME/qrexec, or SOCKDIR/qrexec.DOMID: people and scripts
  *   door.c      the listening sockets     helper.c   one request to another daemon
  *   ports.c     data ports                answer.c   policy's answer
@@ -63,6 +64,7 @@ struct ports {
 uint32_t ports_take(struct ports *p, uint32_t own, uint32_t peer); /* 0: none free */
 bool ports_free(struct ports *p, uint32_t peer, uint32_t port); /* false: was not taken for peer */
 bool ports_valid(uint32_t port);
+bool ports_busy(const struct ports *p); /* does any call run? */
 /* May one more call of that qube run? One leaves room for others, all of them for Dom0. */
 #define PORTS_OF_ONE 96u
 #define PORTS_OF_QUBES 224u
@@ -197,6 +199,19 @@ struct route *route_find(struct qd *q, const char *ident, size_t n);
 void route_connected(struct route *r);
 void route_ran(struct qd *q, uint32_t id, int status); /* by hand: the runner is done with it */
 
+/* --- dispose.c --- */
+struct dispose {
+	bool on;	       /* the qube is a disposable of startd's */
+	bool over;	       /* the call that it was made for is */
+	uint32_t domain, port; /* that call's; port 0: it does not run */
+	uint32_t timer;
+	struct helper *h;
+};
+void dispose_begin(struct qd *q); /* its agent has answered */
+void dispose_call(struct qd *q, uint32_t domain, uint32_t port);
+void dispose_port_freed(struct qd *q, uint32_t domain, uint32_t port);
+void dispose_agent_gone(struct qd *q);
+
 /* --- runner.c --- */
 struct run_msg {
 	enum run_kind { RUN_OPEN, RUN_CALL, RUN_DONE } kind;
@@ -224,6 +239,7 @@ struct qd {
 	struct peer *peers;
 	struct route_set routes;
 	struct ports ports;
+	struct dispose dispose;
 	struct kv kv; /* of the answer being looked at: too large for a small stack */
 };
 

@@ -9,33 +9,10 @@
 #include <string.h>
 
 #include "paths.h"
-#include "qrexecd.h"
+#include "route.h"
 
 #define TICK_MS 1000u
 #define ABANDON_MS 120000u /* a caller waits no longer (agent) */
-
-struct route {
-	struct route *next;
-	struct qd *q;
-	uint32_t id;
-	enum { R_RATE, R_BUSY, R_PLACE, R_CALL } state;
-	bool counted;	/* among the waiting for a token */
-	bool place;	/* it holds one of the set-ups' */
-	bool connected; /* SERVICE_CONNECT has been sent */
-	bool stands;	/* Dom0's end of the channel does */
-	bool ended;	/* the caller has left */
-	bool dom0, autostart, started;
-	uint32_t domid, port;  /* where the agent is to serve */
-	uint32_t target_domid; /* as policyd knows it, or 0 */
-	uint32_t taken;	       /* a port of ours to be given back */
-	uint32_t done;	       /* timer: its process has ended */
-	struct helper *h;
-	char dest[NAME_LEN_MAX + 1], ticket[HEXID_LEN + 1];
-	/* as in the trigger */
-	char source[TARGET_LEN], target[TARGET_LEN], ident[IDENT_LEN];
-	bool has_source;
-	char service[];
-};
 
 static void on_tick(struct loop *l, int fd, short revents, void *arg);
 static void route_go(struct route *r);
@@ -83,7 +60,7 @@ give_place(struct route *r, uint32_t ms)
 	r->place = false;
 }
 
-static void
+void
 route_free(struct route *r)
 {
 	struct route_set *s = &r->q->routes;
@@ -104,11 +81,12 @@ route_free(struct route *r)
 		clients_wake(r->q);
 	give_place(r, r->connected && r->q->managed ? SETUP_HOLD_MS : 0);
 	helper_free(r->h);
+	helper_free(r->keeper);
 	loop_cancel(r->q->loop, r->done);
 	free(r);
 }
 
-static void
+void
 route_refuse(struct route *r, const char *who, const char *why)
 {
 	logit("%.300s to %s refused: %s%s%s", r->service,
@@ -164,6 +142,20 @@ on_held(struct helper *h, const char *why)
 	}
 }
 
+static bool
+heeds(const struct route *r)
+{
+	return strncmp(r->ident, IDENT_HEEDS, strlen(IDENT_HEEDS)) == 0;
+}
+
+static void
+nobody_comes(struct route *r)
+{
+	if (heeds(r) && !r->orphan)
+		agent_refuse(r->q, r->ident);
+	route_free(r);
+}
+
 /* The target's agent has ended the call, or itself. If the caller's channel stands it takes no
  * notice. */
 static void
@@ -171,9 +163,29 @@ on_over(struct helper *h, const char *why)
 {
 	struct route *r = h->arg;
 
-	if (why == NULL)
-		agent_refuse(r->q, r->ident);
-	route_free(r);
+	if (why == NULL) {
+		nobody_comes(r);
+	} else if (r->keeper != NULL && !r->orphan) {
+		/* the disposable's qrexecd was killed: the call may go on, its caller's end is told
+		 */
+		helper_free(h);
+		r->h = NULL;
+	} else {
+		route_free(r);
+	}
+}
+
+/* startd was killed, or the disposable has ended, which its qrexecd says too. */
+static void
+on_keeper(struct helper *h, const char *why)
+{
+	struct route *r = h->arg;
+
+	(void)why;
+	helper_free(h);
+	r->keeper = NULL;
+	if (r->state == R_CALL && r->h == NULL)
+		nobody_comes(r);
 }
 
 /* The call is over for its caller: nobody is to meet the port's next user. */
@@ -196,7 +208,6 @@ connect_caller(struct route *r)
 {
 	const char *why =
 	    agent_exec(r->q, MSG_SERVICE_CONNECT, r->domid, r->port, r->ident, IDENT_LEN);
-	const bool heeds = r->dom0 || strncmp(r->ident, IDENT_HEEDS, strlen(IDENT_HEEDS)) == 0;
 
 	if (why != NULL) {
 		route_refuse(r, "agent", why);
@@ -204,7 +215,8 @@ connect_caller(struct route *r)
 	}
 	r->connected = true;
 	r->taken = 0;
-	if (!heeds || r->q->routes.held >= ROUTES_MAX) {
+	/* a disposable's is always held: what startd gives one qube at a time is few */
+	if (!r->disp && ((!r->dom0 && !heeds(r)) || r->q->routes.held >= ROUTES_MAX)) {
 		route_free(r);
 		return;
 	}
@@ -284,6 +296,23 @@ ask_peer(struct route *r)
 	ask(r, path, r->dom0 ? DOM0_MS : PEER_MS, request, on_peer);
 }
 
+/* startd has made a disposable: which one. It is there as long as we keep the connection. */
+static const char *
+disp_made(struct route *r)
+{
+	const char *name = kv_get(&r->q->kv, "name"), *domid = kv_get(&r->q->kv, "domid");
+
+	if (name == NULL || !name_ok(name) || is_dom0(name))
+		return "it names no disposable";
+	if (domid != NULL && !parse_u32(domid, UINT32_MAX, &r->target_domid))
+		return "domid is no number";
+	snprintf(r->dest, sizeof(r->dest), "%s", name);
+	r->keeper = r->h;
+	r->h = NULL;
+	helper_keep(r->keeper, on_keeper);
+	return NULL;
+}
+
 static void
 on_start(struct helper *h, const char *why)
 {
@@ -292,6 +321,8 @@ on_start(struct helper *h, const char *why)
 
 	if (why == NULL)
 		why = helper_result(h, &r->q->kv, reason, sizeof(reason));
+	if (why == NULL && r->disp)
+		why = disp_made(r);
 	if (why != NULL)
 		route_refuse(r, "startd", why);
 	else
@@ -309,20 +340,24 @@ route_start(struct route *r)
 	ask(r, START_SOCK, START_MS, request, on_start);
 }
 
+#define DISP "@dispvm:"
+
 /* What a decision allows: NULL and the route knows where to go, or why not. */
 static const char *
 heed(struct route *r, const struct answer *a)
 {
+	const char *name;
+
 	if (!a->allow)
 		return "denied";
 	if (a->ticket[0] == '\0')
 		return "an allow without a ticket";
-	if (strncmp(a->target, "@dispvm", 7) == 0)
-		return "disposables cannot be started yet";
 	r->dom0 = is_dom0(a->target);
-	if (!r->dom0 && !name_ok(a->target))
+	r->disp = strncmp(a->target, DISP, strlen(DISP)) == 0;
+	name = a->target + (r->disp ? strlen(DISP) : 0);
+	if (!r->dom0 && (!name_ok(name) || is_dom0(name)))
 		return "an allow for no qube's name";
-	snprintf(r->dest, sizeof(r->dest), "%.*s", NAME_LEN_MAX, r->dom0 ? "dom0" : a->target);
+	snprintf(r->dest, sizeof(r->dest), "%.*s", NAME_LEN_MAX, r->dom0 ? "dom0" : name);
 	memcpy(r->ticket, a->ticket, sizeof(r->ticket));
 	r->autostart = a->autostart;
 	r->target_domid = a->target_domid;
@@ -349,7 +384,7 @@ on_policy(struct helper *h, const char *why)
 		route_refuse(r, "policy", why);
 	else if (r->dom0)
 		ask_peer(r);
-	else if (!a.running)
+	else if (r->disp || !a.running)
 		route_start(r);
 	else
 		route_go(r);
@@ -371,19 +406,6 @@ ask_policy(struct route *r)
 
 /* --- both --- */
 
-static bool
-run(const struct route *r)
-{
-	struct run_msg m = {.kind = RUN_CALL, .id = r->id};
-
-	memcpy(m.t.source, r->source, sizeof(r->source));
-	memcpy(m.t.target, r->target, sizeof(r->target));
-	memcpy(m.t.ident, r->ident, sizeof(r->ident));
-	m.t.has_source = r->has_source;
-	snprintf(m.t.service, sizeof(m.t.service), "%s", r->service);
-	return runner_send(r->q, &m);
-}
-
 /* To where a place among the set-ups (by hand: the processes) is needed: now or when one is free.
  */
 static void
@@ -398,7 +420,7 @@ route_go(struct route *r)
 	s->setups++;
 	r->place = true;
 	r->state = R_BUSY;
-	if (!r->q->managed && !run(r))
+	if (!r->q->managed && !route_run(r))
 		route_refuse(r, "", "the runner takes no more");
 	else if (r->q->managed && r->dom0)
 		connect_caller(r);
@@ -529,59 +551,8 @@ routes_end(struct qd *q)
 
 	for (r = q->routes.first; r != NULL; r = next) {
 		next = r->next;
-		if (r->state != R_CALL || !r->dom0)
+		r->orphan = true;
+		if (r->state != R_CALL || !(r->dom0 || (r->disp && r->h != NULL)))
 			route_free(r);
 	}
-}
-
-/* --- by hand --- */
-
-struct route *
-route_find(struct qd *q, const char *ident, size_t n)
-{
-	struct route *r = q->routes.first;
-
-	while (r != NULL && (r->connected || strncmp(r->ident, ident, n) != 0))
-		r = r->next;
-	return r;
-}
-
-void
-route_connected(struct route *r)
-{
-	r->connected = true;
-}
-
-static void
-on_done(struct loop *l, int fd, short revents, void *arg)
-{
-	struct route *r = arg;
-
-	(void)l, (void)fd, (void)revents;
-	r->done = 0;
-	route_free(r);
-}
-
-void
-route_ran(struct qd *q, uint32_t id, int status)
-{
-	struct route *r = q->routes.first;
-
-	while (r != NULL && r->id != id)
-		r = r->next;
-	if (r == NULL)
-		return;
-	if (status != 0 && !r->connected) {
-		route_refuse(
-		    r, "", status == EXIT_REFUSED ? "denied" : "the call could not be set up");
-		return;
-	}
-	if (status != 0)
-		logit("%.300s to %s: its set-up ended with %d", r->service, r->target, status);
-	/* what it said to us before it ended may still stand unread, behind this in the same round
-	 */
-	if (r->done == 0)
-		r->done = loop_after(q->loop, 0, on_done, r);
-	if (r->done == 0)
-		route_free(r);
 }

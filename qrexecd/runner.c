@@ -22,6 +22,7 @@
 
 #define AGAIN_MS 200u
 #define ASK_MS 300000
+#define DISP "@dispvm:"
 
 struct run {
 	struct run *next;
@@ -87,9 +88,34 @@ ask_policyd(const struct runner *r, const struct trigger *t, struct buf *b)
 	return why;
 }
 
+/*
+ * By hand or not, startd alone makes disposables. It lasts as long as the connection, which
+ * qrexec-client -W inherits: until the call is over. The answer's target is the qube's name then.
+ */
+static const char *
+make_disposable(struct answer *a)
+{
+	struct kv kv = {.n = 0};
+	char request[TARGET_LEN + 32];
+	int n =
+	    snprintf(request, sizeof(request), "op=start\ndisp=%s\n\n", a->target + strlen(DISP));
+	int s = sock_connect_wait(START_SOCK, ASK_MS);
+	const char *why, *name;
+
+	if (s < 0)
+		return "startd cannot be reached";
+	why = kv_ask(s, request, (size_t)n, START_MS, &kv, NULL);
+	name = kv_get(&kv, "name");
+	if (why != NULL || name == NULL || !name_ok(name))
+		return why != NULL ? why : "startd makes no disposable";
+	snprintf(a->target, sizeof(a->target), "%s", name);
+	a->target_uuid[0] = '\0';
+	return dup(s) >= 0 ? NULL : "dup failed"; /* not closed by exec */
+}
+
 /* Becomes qrexec-client; only returns on failure. spec/qrexec 4 (4) and (5). */
 static void
-run_client(const struct runner *r, const struct trigger *t, const struct answer *a)
+run_client(const struct runner *r, const struct trigger *t, const struct answer *a, bool disposable)
 {
 	const char *service = a->service[0] != '\0' ? a->service : t->service;
 	const char *source = a->policy_source[0] != '\0' ? a->policy_source : r->q->name;
@@ -97,7 +123,7 @@ run_client(const struct runner *r, const struct trigger *t, const struct answer 
 	bool dom0 = is_dom0(a->target), keyword = a->requested_target[0] == '@';
 	char dir[4096], who[160], command[2 * CONTROL_BODY_MAX], to_dom0[160] = "";
 	const char *argv[] = {
-	    "qrexec-client", dir, "-d", dom0 ? "dom0" : target, "-c", who, command, NULL};
+	    "qrexec-client", dir, "-d", dom0 ? "dom0" : target, "-c", who, command, NULL, NULL};
 	size_t n;
 
 	if (dom0)
@@ -110,6 +136,10 @@ run_client(const struct runner *r, const struct trigger *t, const struct answer 
 	if (n == 0)
 		return;
 	snprintf(command + n - 1, sizeof(to_dom0), "%s", to_dom0);
+	if (disposable) {
+		argv[6] = "-W";
+		argv[7] = command;
+	}
 	execv(r->client, (char *const *)(uintptr_t)argv);
 	logit("cannot run %s: %s", r->client, strerror(errno));
 }
@@ -121,19 +151,21 @@ run_call(const struct runner *r, const struct trigger *t)
 	struct answer a = {0};
 	struct kv kv;
 	const char *why;
+	bool disposable = false;
 
 	why = r->program != NULL ? ask_program(r, t, &b) : ask_policyd(r, t, &b);
 	if (why == NULL)
 		why = answer_parse(&a, &kv, buf_bytes(&b), b.len);
 	if (why == NULL && !a.allow)
 		why = "denied";
-	if (why == NULL && strncmp(a.target, "@dispvm", 7) == 0)
-		why = "disposables cannot be started yet";
+	disposable = why == NULL && strncmp(a.target, DISP, strlen(DISP)) == 0;
+	if (disposable)
+		why = make_disposable(&a);
 	if (why != NULL && strcmp(why, "denied") != 0)
 		logit("policy for %s to %s: %s", t->service, t->target, why);
 	if (why != NULL)
 		_exit(EXIT_REFUSED);
-	run_client(r, t, &a);
+	run_client(r, t, &a, disposable);
 	_exit(EXIT_QREXEC);
 }
 

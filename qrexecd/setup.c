@@ -155,6 +155,7 @@ setup_managed(struct qd *q, const struct options *o)
 	close(dir);
 	snprintf(q->name, sizeof(q->name), "%s", state.name);
 	snprintf(q->user, sizeof(q->user), "%s", conf.default_user);
+	q->dispose.on = strcmp(conf.type, "DispVM") == 0 && conf.auto_cleanup;
 	q->domid = state.domid;
 	q->qid = state.qid;
 	if (getrandom(&q->ports.first, sizeof(q->ports.first), 0) < 0)

@@ -17,7 +17,7 @@ UNIT_SRC_t-policy-json = $(ENGINE_SRC) qpolicy/sysinfo-json.c
 UNIT_SRC_t-ports = qrexecd/ports.c
 UNIT_SRC_t-trigger = qrexecd/trigger.c qrexecd/answer.c
 
-QD_FUZZ = $(addprefix qrexecd/,agent.c clients.c door.c helper.c ports.c route.c trigger.c answer.c)
+QD_FUZZ = $(addprefix qrexecd/,agent.c clients.c door.c helper.c ports.c route.c route-hand.c dispose.c trigger.c answer.c)
 FUZZ_SRC_f-agent-msg = $(QD_FUZZ)
 FUZZ_SRC_f-client-msg = $(QD_FUZZ)
 FUZZ_SRC_f-peer = $(QD_FUZZ)

@@ -267,8 +267,9 @@ def usage_errors_are_2(h):
                  ["--service", "--no-shell", "work", "x"], ["--service", "work", "x", "y"],
                  ["--exclude", "a", "work", "x"], ["--colour-output=31", "work", "x"],
                  ["--no-filter-escape-chars", "--color-output=31", "-p", "work", "x"],
-                 ["--colour-output=red", "--filter-escape-chars", "work", "x"], ["--dispvm", "x"],
-                 ["--dispvm=base", "x"], ["--dispvm", "--exclude", "a", "x"], ["--service", "work", "a b"],
+                 ["--colour-output=red", "--filter-escape-chars", "work", "x"], ["--dispvm"], ["--dispvm=base"],
+                 ["--dispvm=dom0", "x"], ["--dispvm=../x", "x"], ["--dispvm=", "x"], ["--dispvm", "--all", "x"],
+                 ["--dispvm", "--exclude", "a", "x"], ["--service", "work", "a b"],
                  ["--service", "work", "+x"], ["work", ""], ["--all"], ["-u", "work", "x"]):
         code, out, err = h.run(*args)
         eq((code, out), (2, b""), repr(args))
@@ -281,11 +282,6 @@ def help_and_version(h):
         code, out, _ = h.run(o)
         eq(code, 0)
         assert b"qvm-run" in out
-
-
-@test
-def dispvm_says_why(h):
-    assert b"not supported yet" in h.run("--dispvm", "x")[2]
 
 
 @test
@@ -329,6 +325,106 @@ def startd(h, answer, name):
         request += c.recv(100)
     eq(request, b"op=start\nname=%s\n\n" % name.encode())
     return p, c
+
+
+def disposable(h, *args, base="dvm", answer=b"result=ok\nstate=running\nname=disp42\n\n"):
+    s = listen(RUN + "/s/start.sock")
+    h.open.append(s)
+    p = h.start(*args)
+    c, _ = s.accept()
+    h.open.append(c)
+    c.settimeout(LIMIT)
+    request = b""
+    while not request.endswith(b"\n\n"):
+        request += c.recv(100)
+    eq(request, b"op=start\ndisp=%s\n\n" % base.encode())
+    c.sendall(answer)
+    return p, c
+
+
+def is_held(c):
+    c.settimeout(0.05)
+    try:
+        return c.recv(1) != b""
+    except socket.timeout:
+        return True
+    finally:
+        c.settimeout(LIMIT)
+
+
+@test
+def dispvm(h):
+    d = h.qube("disp42", 7)
+    p, c = disposable(h, "-p", "--dispvm=dvm", "echo hi", answer=b"progress=1\nresult=ok\nstate=running\nname=disp42\n\n")
+    v = h.serve(SHELL, listener=d, domid=7)
+    eq(v.get(), (STDIN, b"echo hi; exit\n"))
+    assert is_held(c)
+    v.put(STDOUT, b"hi")
+    finish(v, 7)
+    eq(ended(p, 7)[0], b"hi")
+    eq(c.recv(1), b"")  # startd hears its end
+    p, c = disposable(h, "--dispvm=dvm", "--service", "t.S+a")
+    d2 = h.accept(d)
+    eq(d2.get(), (HELLO, struct.pack("<L", 3)))
+    eq(d2.get(), (JUST, struct.pack("<LL", 0, 0) + b"DEFAULT:QUBESRPC t.S+a dom0\0"))
+    p.kill()
+    eq(c.recv(1), b"")
+
+
+@test
+def dispvm_by_default(h):
+    d = h.qube("disp42", 7)
+    h.files += ["/etc/qubes/vm.d/dom0", "/etc/qubes/vm.d/defaults"]
+    code, _, err = h.run("--dispvm", "x")
+    eq(code, 255)
+    assert b"no default_dispvm" in err, err
+    for name, base in [("defaults", "one"), ("dom0", "two")]:
+        with open("/etc/qubes/vm.d/" + name, "w") as f:
+            f.write("default_dispvm = %s\n" % base)
+        p, c = disposable(h, "-q", "--dispvm", "x", base=base)
+        finish(h.serve(SHELL, listener=d, domid=7))
+        ended(p, 0)
+    p, c = disposable(h, "--gui", "--dispvm=dvm", "x")  # the session is the command's own affair
+    finish(h.serve(b"DEFAULT:QUBESRPC qubes.VMShell+WaitForSession dom0", listener=d, domid=7))
+    eq(ended(p, 0)[1], b"Running 'x' on disp42\n")
+
+
+@test
+def dispvm_refused(h):
+    for answer, why in [(b"result=refused\nreason=dvm is no template for disposables\ncode=3\n\n", b"no template for"),
+                        (b"result=ok\nstate=running\n\n", b"names no disposable"), (b"", b"startd closed"),
+                        (b"result=ok\nname=dom0\n\n", b"names no disposable"),
+                        (b"result=ok\nname=../x\n\n", b"names no disposable")]:
+        p, c = disposable(h, "--dispvm=dvm", "x", answer=answer)
+        if answer == b"":
+            c.close()
+        err = ended(p, 255)[1]
+        assert why in err, err
+    os.unlink(RUN + "/s/start.sock")
+    eq(h.run("--dispvm=dvm", "x")[0], 255)
+
+
+@test
+def dispvm_interrupted(h):
+    d = h.qube("disp42", 7)
+    p, c = disposable(h, "-p", "--dispvm=dvm", "sleep 1000")
+    h.serve(SHELL, listener=d, domid=7)
+    p.send_signal(signal.SIGINT)
+    eq(p.wait(LIMIT), 130)
+    eq(c.recv(1), b"")
+    # and while it is made
+    p, c = disposable(h, "-p", "--dispvm=dvm", "sleep 1000", answer=b"progress=1\n")
+    p.send_signal(signal.SIGINT)
+    eq(p.wait(LIMIT), 130)
+    eq(c.recv(1), b"")
+
+
+@test
+def dispvm_never_started_again(h):
+    # it has ended before it was called: another one would not be what startd has told
+    p, c = disposable(h, "-p", "--dispvm=dvm", "x")
+    ended(p, 125)
+    eq(c.recv(1), b"")
 
 
 @test

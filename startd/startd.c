@@ -23,6 +23,7 @@
 #include "sock.h"
 #include "startd-req.h"
 #include "startd.h"
+#include "state.h"
 #include "vmstart/startsock.h"
 
 /* By its name each time: it may be missing now, and another one may be put in its place. */
@@ -105,8 +106,11 @@ void
 client_give(struct client *c, const char *name)
 {
 	struct buf b = {.max = KV_BYTES};
+	struct vm_state st;
 
-	if (buf_printf(&b, "result=ok\nstate=running\nname=%s\n\n", name))
+	if (!state_read(c->s->state_dir, name, &st))
+		logit("%s: its state cannot be read", name);
+	else if (buf_printf(&b, "result=ok\nstate=running\nname=%s\ndomid=%u\n\n", name, st.domid))
 		(void)buf_write_fd(&b, c->fd);
 	buf_free(&b);
 }

@@ -30,10 +30,10 @@
  *
  * Answer: result=ok [state=...], or result=refused reason=... code=N (N: an exit code for the
  * command). op=start of a running qube: result=ok state=running; of a paused one: refused. Two
- * starts of one qube share one answer. A disposable: result=ok state=running name=dispNNNN and an
- * empty line, and the connection stays: when it ends, before or after the answer, the disposable is
- * killed and erased. (When startd is killed, it ends without that: what runs goes on; op=dispose
- * ends it.)
+ * starts of one qube share one answer. A disposable: result=ok state=running name=dispNNNN domid=N
+ * and an empty line, and the connection stays: when it ends, before or after the answer, the
+ * disposable is killed and erased. (When startd is killed, it ends without that: what runs goes on;
+ * op=dispose ends it.)
  */
 #ifndef STARTSOCK_H
 #define STARTSOCK_H

@@ -128,9 +128,21 @@ disp_erased(const char *name)
 bool
 disp_is(const char *name, struct vmconf *c)
 {
+	struct buf own = {.max = 65536};
 	struct vmconf_error e;
+	const int dir = vm_dir();
 
-	return load_conf(name, c, &e) && strcmp(c->type, "DispVM") == 0 && c->auto_cleanup;
+	/* its base may be gone: what it says of itself is enough */
+	if (!load_conf(name, c, &e)) {
+		*c = (struct vmconf){.name = ""};
+		if (dir >= 0 && buf_read_file(&own, dir, name) &&
+		    vmconf_parse(c, name, (const char *)buf_bytes(&own), own.len, &e))
+			snprintf(c->name, sizeof c->name, "%s", name);
+		buf_free(&own);
+	}
+	if (dir >= 0)
+		close(dir);
+	return strcmp(c->type, "DispVM") == 0 && c->auto_cleanup;
 }
 
 /* --- its life --- */

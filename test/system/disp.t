@@ -1,0 +1,263 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+# Disposables, whole: asked for by policy, by a caller's word and by qvm-run; used; gone afterwards without a trace, also
+# when one of those who take part dies. In a house.
+import os, re, signal, subprocess, sys, time
+
+sys.path[0] += "/.."
+import tap
+from tap import *
+
+in_house()
+tap.LIMIT = 30 * SLOW
+
+SHELL = "qubes.VMShell"
+
+
+def disps():
+    """The disposables that there are, in any state."""
+    names = os.listdir(VM) + os.listdir(RUN + "/state")
+    return sorted({n for n in names if re.fullmatch(r"disp\d{1,4}", n)})
+
+
+def kept():
+    return os.listdir(RUN + "/vm/.preload") if os.path.exists(RUN + "/vm/.preload") else []
+
+
+def traces():
+    """Whatever carries a disposable's name."""
+    dirs = [VM, RUN + "/state", RUN + "/q", RUN + "/qdb", RUN + "/local", RUN + "/vm", "/var/lib/qubes/appvms", LOG + "/vm",
+            LOG, RUN, RUN + "/vm/.preload"]
+    keep = set(kept())
+    found = [os.path.join(d, n) for d in dirs if os.path.isdir(d) for n in os.listdir(d)
+             if re.search(r"\bdisp\d{1,4}\b", n) and not keep & set(re.findall(r"disp\d{1,4}", n))]
+    qids = [l for l in read("/var/lib/qubes/qids").splitlines() if re.search(r" disp\d+$", l) and l.split()[1] not in keep]
+    return found + qids
+
+
+def gone(what):
+    ok(until(lambda: not traces()), what + ": nothing of the disposable is left", traces())
+
+
+def caller(script, qube="work", target="@dispvm", service=SHELL):
+    return ["qvm-run", "-p", qube, "qrexec-client-vm '%s' %s" % (target, service)]
+
+
+def call(script, **more):
+    return subprocess.run(caller(script, **more), input=script.encode(), capture_output=True, timeout=60 * SLOW)
+
+
+def begin(script, argv=None, **more):
+    """A call whose service has said its qube's name."""
+    p = subprocess.Popen(argv or caller(script, **more), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    p.stdin.write(("qubesdb-read /name\n" + script).encode())
+    p.stdin.flush()
+    return p, p.stdout.readline().decode().strip()
+
+
+def end(*procs):
+    for p in procs:
+        p.kill()
+        p.communicate()
+
+
+def qvm(*argv, data=b""):
+    return subprocess.run(["qvm-run", *argv], input=data, capture_output=True, timeout=60 * SLOW)
+
+
+def from_policy():
+    r = call("echo $((6 * 7)); qubesdb-read /name; read x; echo $x >&2; exit 3\nhello\n")
+    out = r.stdout.decode().split("\n")
+    ok(r.returncode == 3 and out[0] == "42" and re.fullmatch(r"disp\d{1,4}", out[1]),
+       "target=@dispvm: a disposable's output and exit code", r)
+    gone("after the call")
+    for target, service, base in [("@default", SHELL + "+redirected", "dvm"), ("@dispvm:dvm", SHELL, "dvm"),
+                                  ("@dispvm:other", SHELL, "other"), ("@default", SHELL + "+named", "other"),
+                                  ("vault", SHELL + "+sent", "dvm")]:
+        r = call("cat /home/user/mark; exit 9\n", target=target, service=service)
+        eq((r.returncode, r.stdout.decode().split()), (9, [base]), "%s %s: one of %s" % (target, service, base))
+    r = subprocess.run(caller("", service="t.Cat"), input=b"\0" * 2000000, capture_output=True, timeout=60 * SLOW)
+    eq((r.returncode, len(r.stdout)), (0, 2000000), "2 MB there and back")
+    gone("after all of these")
+
+
+def thrown_away():
+    r = call("echo secret >/home/user/secret; ls /home/user; exit 0\n")
+    ok(b"secret" in r.stdout, "a disposable writes into its private volume", r)
+    r = call("ls /home/user; exit 0\n")
+    ok(b"mark" in r.stdout and b"secret" not in r.stdout, "the next one has its base's, and not that", r)
+    r = qvm("-p", "dvm", "ls /home/user")
+    ok(b"secret" not in r.stdout and b"mark" in r.stdout, "neither has the base", r)
+    sh("qvm-shutdown", "--wait", "dvm")
+
+
+def refusals():
+    for qube, target, service, what in [
+            ("nodef", "@dispvm", SHELL, "no default_dispvm"), ("work", "@dispvm:work", SHELL, "no template for disposables"),
+            ("work", "@dispvm:nosuch", SHELL, "an unknown base"), ("work", "@dispvm", "t.Denied", "denied by policy"),
+            ("work", "@default", SHELL + "+plain", "a redirection to what is no template for disposables"),
+            ("vault", "@dispvm", "t.Cat", "no rule for the source"), ("work", "@dispvm", SHELL + "+off", "autostart=no")]:
+        r = call("echo no\n", qube=qube, target=target, service=service)
+        eq((r.returncode, r.stdout), (126, b""), what + ": refused")
+    eq(disps(), [], "nothing was made for any of these")
+    r = call("echo no\n", target="@dispvm:broken")
+    eq((r.returncode, r.stdout), (126, b""), "a base that cannot start: refused")
+    gone("after a start that failed")
+
+
+def qsb_047():
+    """A disposable that asks for one stays within its own base's network, whatever the defaults are."""
+    r = call("qrexec-client-vm @dispvm %s <<'E'\nqubesdb-read /name; cat /home/user/mark; qubesdb-read /qubes-gateway; exit 4\nE\n"
+             "x=$?; qubesdb-read /name; qubesdb-read /qubes-gateway; exit $x\n" % SHELL, target="@dispvm:other")
+    out = r.stdout.decode().split()
+    ok(r.returncode == 4 and len(out) == 3 and re.match("disp", out[0]) and out[1] == "other" and out[0] != out[2],
+       "QSB-047: asked for by a disposable of `other`: one of `other`, and no gateway for either", r)
+    r = call("qubesdb-read /qubes-gateway; exit 0\n", target="@dispvm:dvm")
+    ok(r.stdout.strip(), "(one of `dvm` has a gateway)", r)
+    r = call("qrexec-client-vm @dispvm:dvm %s </dev/null; exit $?\n" % SHELL, target="@dispvm:other")
+    eq(r.returncode, 126, "QSB-047: and none of `dvm`, which has a network")
+    gone("after these")
+
+
+def two_at_once():
+    (a, one), (b, two) = begin("read x; exit 1\n"), begin("read x; exit 2\n")
+    ok(one != two and set(disps()) >= {one, two}, "two calls at once: two disposables", (one, two, disps()))
+    a.stdin.write(b"\n")
+    a.stdin.close()
+    eq(a.wait(tap.LIMIT), 1, "one ends")
+    ok(until(lambda: one not in disps()) and two in disps() and b.poll() is None, "its disposable goes, the other stays")
+    b.stdin.write(b"\n")
+    b.stdin.close()
+    eq(b.wait(tap.LIMIT), 2, "the other ends")
+    gone("after both")
+
+
+def caller_killed():
+    # before: the disposable is being made
+    p = subprocess.Popen(caller(""), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    until(disps, step=0.001)
+    sh("qvm-run", "work", "pkill -9 -f '^qrexec-client-vm @dispvm'")
+    end(p)
+    gone("the caller is killed before it is there")
+    p, name = begin("sleep 1000\n")
+    sh("qvm-run", "work", "pkill -9 -f '^qrexec-client-vm @dispvm'")
+    end(p)
+    gone("the caller is killed in the middle")
+    p, name = begin("exit 0\n")
+    eq(p.wait(tap.LIMIT), 0, "a call ends")
+    sh("qvm-kill", "work")
+    gone("the caller's qube is killed after it")
+    qubes("work")
+    p, name = begin("sleep 1000\n")
+    sh("qvm-kill", "work")
+    end(p)
+    gone("the caller's qube is killed in the middle")
+    qubes("work")
+
+
+def its_own_end():
+    for how, argv in [("killed", ["qvm-kill"]), ("shut down", ["qvm-shutdown", "--wait"]),
+                      ("powered off from inside", ["qvm-run", "-u", "root"])]:
+        p, name = begin("sleep 1000\n")
+        sh(*argv, name, *(["poweroff -f || kill -TERM 1"] if len(argv) == 3 else []))
+        ok(p.wait(tap.LIMIT) not in (0, None), "the disposable is %s in the middle: the caller hears it" % how, p.returncode)
+        end(p)
+        gone("after it was " + how)
+
+
+def daemons_killed():
+    p, name = begin("read x; echo $x; exit 5\n")
+    os.kill(svpid("startd"), signal.SIGKILL)
+    p.stdin.write(b"still\n")
+    p.stdin.close()
+    eq((p.stdout.read(), p.wait(tap.LIMIT)), (b"still\n", 5), "startd is killed in the middle: the call goes on")
+    gone("after it, by its own qrexecd")
+    p, name = begin("read x; echo $x; exit 6\n")
+    pid = int(subprocess.run(["s6-svstat", "-o", "pid", S6 + "/qrexecd/instance/" + name], capture_output=True).stdout or 0)
+    ok(pid > 1, "its qrexecd", pid)
+    os.kill(pid, signal.SIGKILL)
+    p.stdin.write(b"still\n")
+    p.stdin.close()
+    eq((p.stdout.read(), p.wait(tap.LIMIT)), (b"still\n", 6), "its qrexecd is killed in the middle: the call goes on")
+    gone("after it, by the caller's")
+    p, name = begin("read x; echo $x; exit 7\n")
+    os.kill(svpid("policyd"), signal.SIGKILL)
+    p.stdin.write(b"still\n")
+    p.stdin.close()
+    eq((p.stdout.read(), p.wait(tap.LIMIT)), (b"still\n", 7), "policyd is killed in the middle: the call goes on")
+    gone("after it")
+
+
+def by_hand():
+    r = qvm("-p", "--dispvm=other", "cat; cat /home/user/mark; exit 7", data=b"in\n")
+    eq((r.returncode, r.stdout), (7, b"in\nother\n"), "qvm-run --dispvm=BASE: input, output, exit code")
+    gone("after it")
+    r = qvm("-p", "--dispvm", "cat /home/user/mark")
+    eq((r.returncode, r.stdout), (0, b"dvm\n"), "without BASE: the machine's default_dispvm")
+    eq(qvm("--dispvm=other", "exit 11").returncode, 11, "without -p")
+    r = qvm("-p", "-u", "root", "--dispvm=dvm", "--", "id", "-un")
+    eq((r.returncode, r.stdout), (0, b"root\n"), "a program with arguments, as root")
+    for base in ("work", "nosuch"):
+        r = qvm("-p", "--dispvm=" + base, "true")
+        ok(r.returncode == 255 and r.stderr.startswith(b"qvm-run: "), "of %s: 255 and why" % base, r)
+    gone("after these")
+    for sig in (signal.SIGINT, signal.SIGKILL, signal.SIGTERM):
+        p, name = begin("sleep 1000\n", ["qvm-run", "-p", "--dispvm=dvm", "sh"])
+        ok(name in disps(), "qvm-run --dispvm runs", name)
+        p.send_signal(sig)
+        p.wait(tap.LIMIT)
+        end(p)
+        gone("qvm-run got %s" % sig.name)
+
+
+def kept_ready():
+    """preload: a call is answered by one that was started before."""
+    write(VM + "ready", "label = red\ntemplate_for_dispvms = true\npreload = 2\n")
+    ok(until(lambda: len([n for n in kept() if state(n).get("state") == "Paused"]) == 2), "two are kept ready, paused", kept())
+    first = set(kept())
+    for n in first:
+        r = call("echo no\n", target=n, service="t.Cat")
+        ok(r.returncode == 126 and not r.stdout, "nobody calls one that is not given out: %s" % n, r)
+    p, name = begin("read x; exit 8\n", target="@dispvm:ready")
+    ok(name in first, "a call gets one of them", (name, first))
+    ok(until(lambda: len([n for n in kept() if state(n).get("state") == "Paused"]) == 2), "another one is made", kept())
+    p.stdin.write(b"\n")
+    p.stdin.close()
+    eq(p.wait(tap.LIMIT), 8, "its exit code")
+    ok(until(lambda: name not in disps()), "it is erased")
+    r = qvm("-p", "--dispvm=ready", "qubesdb-read /name")
+    ok(r.stdout.decode().strip() in first - {name}, "qvm-run gets the older of the two", r)
+    os.unlink(VM + "ready")
+    ok(until(lambda: not disps()), "without its base they go", disps())
+    gone("after all")
+
+
+policy("""%s +redirected work @default allow target=@dispvm
+%s +named work @default allow target=@dispvm:other
+%s +sent work vault allow target=@dispvm
+%s +plain work @default allow target=@dispvm:vault
+%s +off work @dispvm allow autostart=no
+%s * work @dispvm allow
+%s * work @dispvm:@tag:bases allow
+%s * work @dispvm:broken allow
+%s * work @dispvm:ready allow
+%s * nodef @dispvm allow
+%s * @type:DispVM @dispvm allow
+%s * @type:DispVM @dispvm:other allow
+t.Cat * work @dispvm allow
+t.Denied * work @dispvm deny
+""" % ((SHELL,) * 12))
+write(VM + "defaults", "default_dispvm = dvm\n")
+write(VM + "dvm", "label = red\ntemplate_for_dispvms = true\ntags = bases\nnetvm = net\n")
+write(VM + "net", "label = red\nprovides_network = true\n")
+write(VM + "other", "label = gray\ntemplate_for_dispvms = true\ntags = bases\ndefault_dispvm = dvm\nnetvm =\n")
+write(VM + "broken", "label = red\ntemplate_for_dispvms = true\nroot = /nonexistent\n")
+write(VM + "nodef", "label = blue\ndefault_dispvm =\n")
+r = qubes("work", "vault", "nodef", "dvm", "other")
+ok(r.returncode == 0, "callers and bases run", r)
+for base in ("dvm", "other"):
+    qvm("-u", "root", base, "mkdir -p /usr/local/etc/qubes-rpc; cd /usr/local/etc/qubes-rpc; printf '#!/bin/sh\\nexec cat\\n' >t.Cat;"
+        "chmod +x t.Cat; echo %s >/home/user/mark" % base)
+    sh("qvm-shutdown", "--wait", base)
+rows([from_policy, thrown_away, refusals, qsb_047, two_at_once, caller_killed, its_own_end, daemons_killed, by_hand, kept_ready])
+done()

@@ -219,6 +219,7 @@ program_call(struct vchan *v, bool just, const struct svc_cmd *c, const struct s
 	r.in = io.out[1];
 	r.out = io.in[1];
 	r.err = io.err[0];
+	r.err_held = true;
 	return relay_run(&r);
 }
 

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -240,16 +239,6 @@ on_connect(struct loop *l, int fd, short revents, void *arg)
 	c->in.max = MSG_HEADER_LEN + CONTROL_BODY_MAX + 1;
 }
 
-/* The child does not exec: nothing of ours may live on in it. */
-static void
-close_all(void)
-{
-	if (syscall(SYS_close_range, 3u, ~0u, 0u) == 0)
-		return;
-	for (int fd = 3; fd < 1024; fd++)
-		close(fd);
-}
-
 static const char *
 on_exec(struct agent *a, uint32_t type, struct rd *r)
 {
@@ -263,7 +252,7 @@ on_exec(struct agent *a, uint32_t type, struct rd *r)
 	if (c != NULL)
 		c->pid = fork();
 	if (c != NULL && c->pid == 0) {
-		close_all();
+		fd_close_from(3); /* it does not exec: nothing of ours may live on in it */
 		data_child(type == MSG_JUST_EXEC, domain, port, command);
 	}
 	if (c == NULL || c->pid < 0) {

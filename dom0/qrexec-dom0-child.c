@@ -23,10 +23,12 @@
 #include "names.h"
 #include "paths.h"
 #include "policy/policysock.h"
+#include "pump.filter.h"
 #include "qrexec-dom0.filter.h"
 #include "qrexec-dom0.h"
 #include "qrexecd/peer.h"
 #include "qrexecd/qrexec.h"
+#include "rpc/pump.h"
 #include "sandbox.h"
 #include "sock.h"
 #include "state.h"
@@ -151,12 +153,30 @@ command(const struct kv *kv)
 }
 
 static void
-enter_sandbox(uint32_t qid)
+confine_pump(void)
+{
+	sandbox_filter(pump_filter, pump_filter_len);
+}
+
+/* What the service says may hold up who reads it: not the relay. */
+static void
+split(void *arg)
+{
+	struct relay *r = arg;
+
+	if (r->err >= 0)
+		r->err = pump_start(r->err, confine_pump);
+}
+
+static void
+enter_sandbox(uint32_t qid, struct relay *r)
 {
 	const struct sandbox sb = {
 	    .uid = prog_uid(qid, PROG_RELAY),
 	    .filter = qrexec_dom0_filter,
 	    .nfilter = qrexec_dom0_filter_len,
+	    .split = split,
+	    .arg = r,
 	};
 
 	sandbox_enter(&sb);
@@ -231,7 +251,7 @@ dom0_child(int peer, uint32_t who_qid)
 	}
 	if (!answer(peer, PEER_STANDS))
 		leave(peer, &r);
-	enter_sandbox(who_qid);
+	enter_sandbox(who_qid, &r);
 	if (code != 0)
 		relay_refuse(r.v, true, code);
 	else

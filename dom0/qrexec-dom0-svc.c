@@ -178,14 +178,17 @@ run_service(void *arg)
 	return dom0_exec(d);
 }
 
-/* Its standard error may hold what a qube chose: the relay writes it to the log, escaped and
- * bounded. */
+/* Its standard error may hold what a qube chose: the relay, from its pump, writes it to the log,
+ * escaped and bounded. */
 static bool
 start_program(struct dom0_call *d, struct relay *r)
 {
 	int err[2] = {-1, -1};
 
-	if (d->managed && (pipe2(err, O_CLOEXEC) < 0 || !fd_nonblock(err[0], true)))
+	if (d->managed && pipe2(err, O_CLOEXEC) < 0)
+		return false;
+	/* It may open /dev/stderr as well. */
+	if (d->managed && d->who.drop && fchown(err[1], d->who.uid, d->who.gid) < 0)
 		return false;
 	d->err = err[1];
 	r->err = err[0];

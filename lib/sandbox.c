@@ -66,14 +66,14 @@ limit(int what, rlim_t n)
 		die("sandbox: setrlimit");
 }
 
-static void
-filter_calls(const struct sandbox *sb)
+void
+sandbox_filter(const struct sock_filter *filter, size_t n)
 {
-	const struct sock_fprog prog = {.len = (unsigned short)sb->nfilter,
-	    .filter = (struct sock_filter *)(uintptr_t)sb->filter};
+	const struct sock_fprog prog = {
+	    .len = (unsigned short)n, .filter = (struct sock_filter *)(uintptr_t)filter};
 
-	if (sb->nfilter == 0 || sb->nfilter > BPF_MAXINSNS)
-		die("sandbox: a filter of %zu", sb->nfilter);
+	if (n == 0 || n > BPF_MAXINSNS)
+		die("sandbox: a filter of %zu", n);
 	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &prog) != 0)
 		die("sandbox: seccomp");
 }
@@ -97,5 +97,7 @@ sandbox_enter(const struct sandbox *sb)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		die("sandbox: prctl");
 	sandbox_fs_restrict(&fs, sb);
-	filter_calls(sb);
+	if (sb->split)
+		sb->split(sb->arg);
+	sandbox_filter(sb->filter, sb->nfilter);
 }

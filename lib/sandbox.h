@@ -48,9 +48,13 @@ struct sandbox {
 	/* RLIMIT_AS; 0 leaves it. All that it can ever map, a qube's pages too, whatever chand
 	 * counts. */
 	uint64_t memory;
+	void (*split)(void *arg); /* or NULL: called before the last step, the filter; may fork */
+	void *arg;
 };
 
 void sandbox_enter(const struct sandbox *sb);
+/* In the child of split: its own last step. */
+void sandbox_filter(const struct sock_filter *filter, size_t n);
 
 /*
  * Uid and groups, and for any uid but 0 all capabilities: for a program that is about to exec (a

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -283,4 +284,13 @@ bool
 fd_cloexec(int fd)
 {
 	return fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
+}
+
+void
+fd_close_from(int first)
+{
+	if (syscall(SYS_close_range, (unsigned)first, ~0u, 0u) == 0)
+		return;
+	for (int fd = first; fd < 1024; fd++)
+		close(fd);
 }

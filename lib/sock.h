@@ -23,5 +23,6 @@ bool sock_send_fd(int sock, const void *p, size_t n, int fd); /* one byte at lea
 ssize_t sock_recv_fd(int sock, void *p, size_t n, int *fd);   /* like recv; *fd -1 if none came */
 bool fd_nonblock(int fd, bool on);
 bool fd_cloexec(int fd);
+void fd_close_from(int first);
 
 #endif

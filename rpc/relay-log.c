@@ -3,12 +3,15 @@
  * A service's standard error that stays here: line by line, under our name, and no more than a log
  * can bear. A qube may have chosen its bytes.
  */
+#include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "relay-state.h"
 
 #define LINES 100    /* of one call; more of them one a second */
-#define LAST_READS 8 /* of what a service that has ended left in the pipe */
+#define LAST_READS 8 /* of what a service that has ended left */
+#define LAST_MS 100
 
 static void
 flush(struct errlog *e)
@@ -50,11 +53,19 @@ errlog_read(struct errlog *e)
 	return n > 0;
 }
 
+/* Its pump hands over what it has, unless the service holds it up: then not all is logged. */
 void
 errlog_end(struct errlog *e)
 {
-	for (int i = 0; i < LAST_READS && e->fd >= 0 && errlog_read(e); i++)
-		;
+	struct pollfd p = {.fd = e->fd, .events = POLLIN};
+
+	if (e->fd >= 0)
+		shutdown(e->fd, SHUT_WR);
+	for (int i = 0; i < LAST_READS && e->fd >= 0 && poll(&p, 1, LAST_MS) > 0; i++)
+		errlog_read(e);
+	if (e->fd >= 0)
+		close(e->fd);
+	e->fd = -1;
 	flush(e);
 	log_flush(&e->more, "a service says");
 }

@@ -149,8 +149,10 @@ tx_ends(struct st *s)
 	over = s->r->side == RELAY_SERVICE && service_over(s);
 	tx_eof(s, &s->in);
 	tx_eof(s, &s->err);
-	if (over)
-		tx_code(s, s->r->child > 0 ? s->child_status : 0);
+	if (!over)
+		return;
+	errlog_end(&s->log); /* who hears of the end finds it in the log */
+	tx_code(s, s->r->child > 0 ? s->child_status : 0);
 }
 
 static void

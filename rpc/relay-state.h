@@ -50,6 +50,7 @@ struct st {
 	size_t chunk;
 	bool hello_put, hello_got;
 	bool client_eof, child_gone, usr1, err_turn;
+	bool err_held;	/* err is the pipe itself: not to be read */
 	bool v_in;	/* the channel may have more to read */
 	bool tx_dead;	/* the peer takes nothing any more */
 	bool exit_put;	/* service: our last message is in tx */
@@ -84,7 +85,7 @@ void tx_turn(struct st *s, bool v_ready, bool in_ready, bool err_ready);
 /* relay-log.c */
 void errlog_open(struct errlog *e, int fd, const char *name);
 bool errlog_read(struct errlog *e); /* once; false: nothing came. logit makes each line harmless. */
-void errlog_end(struct errlog *e);
+void errlog_end(struct errlog *e);  /* waits for a moment at most */
 
 /* relay-recv.c: the channel to local descriptors, straight from the buffer that it was received in.
  */

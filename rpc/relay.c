@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "pump.h"
 #include "relay-state.h"
 
 #define LINGER_MS 100 /* for a peer that is still sending when we are done */
@@ -54,6 +55,7 @@ begin(struct st *s)
 		return;
 	}
 	src_open(&s->err, r->log_err == NULL ? r->err : -1, MSG_DATA_STDERR);
+	s->err_held = r->err_held;
 	if (r->log_err != NULL)
 		errlog_open(&s->log, r->err, r->log_err);
 	if (!s->err.open) /* Dom0 and sockets: said first of all */
@@ -127,6 +129,24 @@ wait_for_work(struct st *s, struct pollfd *p)
 	return poll(p, P_N, control_wait(&s->control));
 }
 
+/* Most programs say nothing: there is a pump from the first byte on. */
+static bool
+err_ready(struct st *s, short revents)
+{
+	if (revents == 0 || !s->err_held)
+		return revents != 0;
+	s->err_held = false;
+	if (!(revents & POLLIN)) {
+		src_end(s, &s->err);
+		return false;
+	}
+	s->err.fd = pump_start(s->err.fd, NULL);
+	s->err.sock = true;
+	s->err.open = s->err.fd >= 0;
+	s->err.eof_due = !s->err.open;
+	return false;
+}
+
 static void
 turn(struct st *s)
 {
@@ -146,7 +166,8 @@ turn(struct st *s)
 		s->blocked = NULL;
 	rx_turn(s);
 	if (!s->over && !s->bad)
-		tx_turn(s, v_ready, p[P_IN].revents != 0 || s->usr1, p[P_ERR].revents != 0);
+		tx_turn(
+		    s, v_ready, p[P_IN].revents != 0 || s->usr1, err_ready(s, p[P_ERR].revents));
 	if (p[P_LOG].revents != 0)
 		errlog_read(&s->log);
 	if ((p[P_CONTROL].revents != 0 || s->control.again != 0) && !control_turn(&s->control))

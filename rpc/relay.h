@@ -28,6 +28,7 @@ struct relay {
 	 * as STDERR; caller: STDERR is written here. in == out is allowed (one stream socket).
 	 */
 	int in, out, err;
+	bool err_held;	     /* err is a pipe that somebody writes to: it is read through pump.h */
 	const char *log_err; /* service: err is not sent but logged, under this name; or NULL */
 	pid_t child; /* local program whose end is waited for, or 0. Needs SIGCHLD blocked by the
 			relay. */

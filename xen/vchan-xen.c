@@ -74,7 +74,13 @@ map(int fd, uint64_t at, size_t pages, int prot)
 {
 	void *p = mmap(NULL, pages * RING_PAGE, prot, MAP_SHARED, fd, (off_t)at);
 
-	return p == MAP_FAILED ? NULL : p;
+	if (p == MAP_FAILED)
+		return NULL;
+	/* Who is forked must not keep the peer's domain from going. */
+	if (madvise(p, pages * RING_PAGE, MADV_DONTFORK) == 0)
+		return p;
+	munmap(p, pages * RING_PAGE);
+	return NULL;
 }
 
 static void

@@ -296,6 +296,50 @@ def shell_command(q):
 
 
 @qube
+def a_program_that_splices_to_its_stderr(q):
+    q.service("s", "#!/bin/sh\nexec python3 -c '\nimport os\nwhile os.sendfile(2, 0, None, 1 << 20) > 0:\n    os.write(1, b\".\")\n'\n")
+    c = q.start(ME + ":QUBESRPC s dom0")
+    c.hello()
+    err = out = b""
+    for i in range(100):  # meanwhile it holds the pipe: who would read that now waits in the kernel
+        c.put(STDIN, b"line %d\n" % i)
+        while len(out) <= i:
+            kind, body = c.get()
+            out, err = (out + body, err) if kind == STDOUT else (out, err + body)
+    c.put(STDIN)
+    more = c.rest()
+    same((out + more[0], more[2]), (b"." * 100, 0))
+    same(err + more[1], b"".join(b"line %d\n" % i for i in range(100)))
+
+
+@qube
+def much_stderr_comes_before_the_exit_code(q):
+    out, err, rc, _ = q.call(ME + ":head -c 3000000 /dev/zero >&2; exit 5")
+    same((out, len(err), rc), (b"", 3000000, 5))
+
+
+@qube
+def parts_of_a_call_that_are_killed(q):
+    c = q.start(ME + ":echo $$ $QREXEC_AGENT_PID; echo x >&2; read x; exit 4")
+    c.hello()
+    got = dict(c.get() for _ in range(2))
+    same(got[STDERR], b"x\n")
+    program, relay = got[STDOUT].split()
+    pump, = set(children(int(relay))) - {program.decode()}
+    os.kill(int(pump), signal.SIGKILL)
+    same(c.get(), (STDERR, b""))
+    c.put(STDIN, b"\n")
+    same(c.rest()[2], 4)
+    c = q.start(ME + ":echo $$ $QREXEC_AGENT_PID; echo x >&2; read x; exit 4")
+    c.hello()
+    program, relay = dict(c.get() for _ in range(2))[STDOUT].split()
+    pump, = set(children(int(relay))) - {program.decode()}
+    os.kill(int(relay), signal.SIGKILL)
+    for pid in (pump, program.decode()):
+        until(lambda: not os.path.exists("/proc/" + pid) or "\nState:\tZ" in read_status(pid), "its end")
+
+
+@qube
 def user_environment(q):
     pw = pwd.getpwnam(ME)
     out = q.call(ME + ":echo $HOME $USER $LOGNAME $SHELL; pwd; cut -d' ' -f6 /proc/$$/stat; echo $$")[0].decode().split("\n")

@@ -254,6 +254,70 @@ def much_data_both_ways(h):
     assert out == block * 64
 
 
+SPLICE = '''exec python3 -c '
+import os
+while os.sendfile(2, 0, None, 1 << 20) > 0:
+    os.write(1, b".")
+'
+'''
+
+
+@test
+def a_service_that_splices_to_its_stderr(h):
+    service("t.Svc", SPLICE)
+    _, v = start(h, "t.Svc")
+    for i in range(100):  # meanwhile it holds the pipe: who would read that now waits in the kernel
+        v.put(STDIN, b"line %d\n" % i)
+        eq(v.get(), (STDOUT, b"."))
+    v.put(STDIN)
+    eq(result(v), (b"", 0))
+    for i in range(100):
+        assert "t.Svc says: line %d\n" % i in h.text(), "in the log before the call's end: " + h.text()
+
+
+def pumps(h):
+    relay, = subprocess.run(["pgrep", "-P", str(h.proc.pid)], stdout=subprocess.PIPE).stdout.split()
+    children = subprocess.run(["pgrep", "-P", relay], stdout=subprocess.PIPE).stdout.split()
+    return relay, [p for p in children if ("Uid:\t%d\t" % (UID_BASE + 8 * 7 + 5)) in open("/proc/%s/status" % p.decode()).read()]
+
+
+def gone(pid):
+    until = time.monotonic() + LIMIT
+    while os.path.exists("/proc/" + pid.decode()) and open("/proc/%s/stat" % pid.decode()).read().split()[2] != "Z":
+        assert time.monotonic() < until, "it stays"
+        time.sleep(0.01)
+
+
+@test
+def stderr_of_a_service(h):
+    service("t.Svc", "echo $$; echo opened >/dev/stderr; read x; echo done; exit 3\n")
+    s, v = start(h, "t.Svc")
+    v.get()
+    h.wait_log("t.Svc says: opened")
+    relay, (pump,) = pumps(h)
+    os.kill(int(pump), signal.SIGKILL)
+    gone(pump)
+    v.put(STDIN, b"x\n")
+    eq(result(v), (b"done\n", 3), "without its log the call goes on")
+    v.s.close()
+    gone(relay)
+    s, v = start(h, "t.Svc", port=601)
+    svc = v.get()[1].strip()
+    relay, (pump,) = pumps(h)
+    os.kill(int(relay), signal.SIGKILL)
+    gone(pump), gone(svc)
+
+
+@test
+def a_descendant_that_keeps_stderr_keeps_no_call(h):
+    service("t.Svc", "(exec sleep 1000 >/dev/null </dev/null) & echo last >&2; echo $!\n")
+    _, v = start(h, "t.Svc")
+    out, code = result(v)
+    eq(code, 0)
+    assert "t.Svc says: last" in h.text()
+    os.kill(int(out), signal.SIGKILL)
+
+
 @test
 def killed_service(h):
     service("t.Svc", "kill -TERM $$\n")

@@ -416,6 +416,16 @@ key_next(const struct key *at)
 	return at < keys + NKEYS ? at : NULL;
 }
 
+const char *
+key_type(const struct key *k)
+{
+	return k->set == set_bool	     ? "bool"
+	       : k->set == set_name	     ? "vm"
+	       : k->set == set_label	     ? "label"
+	       : k->size == sizeof(uint32_t) ? "int"
+					     : "str";
+}
+
 void
 key_print(const struct vmconf *c, const struct key *k, char out[KEY_TEXT])
 {

@@ -43,6 +43,7 @@ const struct key *key_find(const char *word);	  /* NULL: there is none */
 const struct key *key_nearest(const char *word);  /* one that looks much like it, or NULL */
 size_t key_number(const struct key *k);		  /* below KEYS_MAX */
 const struct key *key_next(const struct key *at); /* the first for NULL; NULL: there is none */
+const char *key_type(const struct key *k);	  /* bool, int, vm, label or str */
 /* Its value as text: True or False, decimal, or as it stands; tags with blanks between them. */
 #define KEY_TEXT (VM_TAGS * (VM_TAG_LEN + 1) + 1)
 void key_print(const struct vmconf *c, const struct key *k, char out[KEY_TEXT]);

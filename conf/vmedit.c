@@ -390,16 +390,16 @@ static const char *const references[] = {"template", "netvm", "default_dispvm", 
 
 /* How often one file names it. */
 static size_t
-used_by(const struct edit *ed, const char *by, vmedit_used *used, void *arg)
+used_by(int dir, const char *name, const char *by, vmedit_used *used, void *arg)
 {
 	struct buf text = {.max = FILE_MAX + 2};
 	char value[NAME_LEN_MAX + 2];
 	size_t n = 0;
 
-	if (buf_read_file(&text, ed->dir, by))
+	if (buf_read_file(&text, dir, by))
 		for (const char *const *key = references; *key != NULL; key++)
 			if (vmedit_value(&text, *key, value, sizeof(value)) &&
-			    strcmp(value, ed->name) == 0) {
+			    strcmp(value, name) == 0) {
 				used(arg, by, *key);
 				n++;
 			}
@@ -407,11 +407,10 @@ used_by(const struct edit *ed, const char *by, vmedit_used *used, void *arg)
 	return n;
 }
 
-/* The names of all files there; they stay for as long as we have the lock. */
-static bool
-unused(const struct edit *ed, vmedit_used *used, void *arg)
+size_t
+vmedit_users(int dir, const char *name, vmedit_used *used, void *arg)
 {
-	const int fd = openat(ed->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
 	const struct dirent *f;
 	size_t n = 0;
@@ -419,13 +418,21 @@ unused(const struct edit *ed, vmedit_used *used, void *arg)
 	if (d == NULL) {
 		if (fd >= 0)
 			close(fd);
-		return fails(ed, "cannot be read");
+		used(arg, "vm.d", "unreadable");
+		return 1;
 	}
 	while ((f = readdir(d)) != NULL)
-		if (name_ok(f->d_name) && strcmp(f->d_name, ed->name) != 0)
-			n += used_by(ed, f->d_name, used, arg);
+		if (name_ok(f->d_name) && strcmp(f->d_name, name) != 0)
+			n += used_by(dir, name, f->d_name, used, arg);
 	closedir(d);
-	if (n == 0)
+	return n;
+}
+
+/* The names of all files there stay for as long as we have the lock. */
+static bool
+unused(const struct edit *ed, vmedit_used *used, void *arg)
+{
+	if (vmedit_users(ed->dir, ed->name, used, arg) == 0)
 		return true;
 	refused(ed, "in use by others");
 	errno = EBUSY;

@@ -31,6 +31,7 @@ bool vmedit_remove(int dir, const char *name, struct vmconf_error *e);
  * on): used() hears of each, and of the key there. "defaults" is one of them.
  */
 typedef void vmedit_used(void *arg, const char *by, const char *key);
+size_t vmedit_users(int dir, const char *name, vmedit_used *used, void *arg); /* how many */
 bool vmedit_remove_unused(
     int dir, const char *name, vmedit_used *used, void *arg, struct vmconf_error *e);
 

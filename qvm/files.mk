@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: ISC
 # The commands that manage qubes: one program, and a link for each (qvm-main.c has the same list).
-QVM_TOOLS = qvm-kill qvm-ls qvm-shutdown qvm-start
+QVM_TOOLS = qubes-prefs qvm-check qvm-clone qvm-create qvm-features qvm-kill qvm-ls qvm-pause qvm-prefs qvm-remove \
+	qvm-service qvm-shutdown qvm-start qvm-tags qvm-unpause
 PROGS += qvm
 USER_PROGS += qvm
 LINKS += $(QVM_TOOLS:%=$(BINDIR)/%:qvm)
-SRC_qvm = qvm/qvm-main.c qvm/qvm.c $(filter $(wildcard qvm/*.c),$(QVM_TOOLS:%=qvm/%.c))
-MANPAGES += $(QVM_TOOLS:%=qvm/%.1)
+SRC_qvm = $(addprefix qvm/,qvm-main.c qvm.c qvm-make.c qvm-refs.c qvm-ls-fields.c) \
+	$(filter $(wildcard qvm/*.c),$(QVM_TOOLS:%=qvm/%.c)) adminapi/props.c startd/qids.c $(STORAGE_SRC)
+MANPAGES += $(wildcard $(QVM_TOOLS:%=qvm/%.1))

@@ -1,42 +1,35 @@
 /* SPDX-License-Identifier: ISC */
-#include <getopt.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "qvm.h"
 
 #define KILL_MS 60000
 
-static const char help[] =
-    "usage: qvm-kill [--all [--exclude NAME]] NAME...\nEnds qubes at once, without asking them.\n";
+static const char help[] = "usage: qvm-kill [--all [--exclude NAME]] NAME...\nEnds qubes at once, "
+			   "without asking them.\nExit: 0, 1 failed, 2 usage.\n";
 
 static bool
 kill_one(struct qube *q)
 {
-	if (is_dom0(q->conf.name) || !qube_runs(q)) {
-		fprintf(stderr,
-		    is_dom0(q->conf.name) ? "%s: cannot be killed\n" : "%s: not running\n",
-		    q->conf.name);
-		return false;
-	}
+	if (is_dom0(q->conf.name))
+		return say("dom0: cannot be killed");
+	if (!qube_runs(q))
+		return say("%s: not running", q->conf.name);
 	return qvm_ask(q->conf.name, "op=kill\n", KILL_MS);
 }
 
 int
 qvm_kill(int argc, char **argv)
 {
-	static const struct option longs[] = {PICK_OPTIONS, {0}};
+	static const struct option longs[] = {PICK_OPTIONS};
 	struct pick p = {0};
-	struct qube **list;
-	size_t n;
+	struct qube **list, *q;
+	size_t n, total;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "hvq", longs, NULL)) != -1)
-		if (!pick_option(&p, c, optarg, help))
-			return 2;
-	list = pick_list(&p, argv + optind, true, help, &n);
-	if (!list)
-		return n ? 2 : 1;
-	return n > 0 && qvm_each(list, n, kill_one) > 0;
+	while ((c = getopt_long(argc, argv, COMMON_SHORT, longs, NULL)) != -1)
+		pick_option(&p, c, optarg, help);
+	q = qubes_all(&total);
+	list = pick_list(&p, argv + optind, PICK_RUNNING, q, total, &n);
+	return list == NULL || (n > 0 && qvm_each(list, n, kill_one) > 0);
 }

@@ -1,130 +1,95 @@
 /* SPDX-License-Identifier: ISC */
-#include <ctype.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "qvm.h"
+#include "qvm-ls.h"
 
 #define FIELDS_MAX 32
-#define VALUE_MAX 2200 /* 32 tags of 63 */
+#define FILTERS_MAX 32
 
 static const char help[] =
     "usage: qvm-ls [OPTION]... [NAME]...\n"
+    "Lists qubes: NAME STATE CLASS LABEL TEMPLATE NETVM.\n"
     "  --raw-list           names only\n"
     "  --raw-data           fields with | between them, no heading\n"
-    "  -O, --fields LIST    of NAME STATE CLASS LABEL TEMPLATE NETVM UUID XID QID TAGS "
-    "DEFAULT_DISPVM\n"
-    "                       TEMPLATE_FOR_DISPVMS AUTOSTART DEFAULT_USER INTERNAL\n"
-    "  --format FORMAT      simple, full\n"
+    "  -O, --fields LIST    these columns, with , between them (--help-columns)\n"
+    "  -o, --format FORMAT  simple, network, disk, kernel, prefs or full\n"
+    "  -n, -d, -k           --format network, disk, kernel\n"
+    "  -t, --tree           each qube below its netvm\n"
     "  --running --paused --halted\n"
     "  --tags T... --label L --class C   several with , between them\n"
-    "  --exclude NAME   --sort FIELD   --reverse-sort\n";
+    "  --features K=V... --prefs K=V...  with these values\n"
+    "  --exclude NAME   --sort FIELD   --reverse-sort\n"
+    "Exit: 0, 1 no such qube, 2 usage.\n";
 
-struct field {
-	const char *name;
-	void (*get)(const struct qube *q, char *out);
+static const struct {
+	const char *name, *fields;
+} formats[] = {
+    {"simple", "NAME,STATE,CLASS,LABEL,TEMPLATE,NETVM"},
+    {"network", "NAME,STATE,NETVM,IP,IPBACK,GATEWAY"},
+    {"disk", "NAME,STATE,DISK,PRIV-CURR,PRIV-MAX,PRIV-USED,ROOT-CURR,ROOT-MAX,ROOT-USED"},
+    {"kernel", "NAME,STATE,CLASS,TEMPLATE,KERNEL,KERNELOPTS"},
+    {"prefs", "NAME,LABEL,TEMPLATE,NETVM,VCPUS,MEMORY,MAXMEM,VIRT_MODE"},
+    {"full", "NAME,STATE,CLASS,LABEL,TEMPLATE,NETVM,QID,XID,UUID,DEFAULT_DISPVM,AUTOSTART,TAGS"},
 };
+#define NFORMATS (sizeof formats / sizeof *formats)
 
-static void
-text(char *out, const char *s)
-{
-	snprintf(out, VALUE_MAX, "%s", s[0] ? s : "-");
-}
-
-#define FIELD(fn, expr)                                                                            \
-	static void fn(const struct qube *q, char *out)                                            \
-	{                                                                                          \
-		text(out, expr);                                                                   \
-	}
-#define BOOL(fn, expr) FIELD(fn, (expr) ? "True" : "False")
-
-FIELD(f_name, q->conf.name)
-FIELD(f_state, q->state)
-FIELD(f_class, q->conf.type)
-FIELD(f_label, q->conf.label)
-FIELD(f_template, q->conf.template)
-FIELD(f_uuid, q->conf.uuid)
-FIELD(f_dispvm, q->conf.default_dispvm)
-FIELD(f_user, q->conf.default_user)
-BOOL(f_tfd, q->conf.template_for_dispvms)
-BOOL(f_autostart, q->conf.autostart)
-BOOL(f_internal, q->conf.internal)
-
-static void
-f_netvm(const struct qube *q, char *out)
-{
-	(void)q;
-	text(out, "");
-}
-
-static void
-f_xid(const struct qube *q, char *out)
-{
-	if (is_dom0(q->conf.name) || qube_runs(q))
-		snprintf(out, VALUE_MAX, "%u", q->st.domid);
-	else
-		text(out, "");
-}
-
-static void
-f_qid(const struct qube *q, char *out)
-{
-	if (is_dom0(q->conf.name) || qube_runs(q))
-		snprintf(out, VALUE_MAX, "%u", q->st.qid);
-	else
-		text(out, "");
-}
-
-static void
-f_tags(const struct qube *q, char *out)
-{
-	size_t len = 0;
-
-	text(out, "");
-	for (size_t i = 0; i < q->conf.ntags; i++)
-		len += (size_t)snprintf(
-		    out + len, VALUE_MAX - len, "%s%s", i ? "," : "", q->conf.tags[i]);
-}
-
-static const struct field fields[] = {{"NAME", f_name}, {"STATE", f_state}, {"CLASS", f_class},
-    {"LABEL", f_label}, {"TEMPLATE", f_template}, {"NETVM", f_netvm}, {"UUID", f_uuid},
-    {"XID", f_xid}, {"DOMID", f_xid}, {"QID", f_qid}, {"TAGS", f_tags},
-    {"DEFAULT_DISPVM", f_dispvm}, {"TEMPLATE_FOR_DISPVMS", f_tfd}, {"AUTOSTART", f_autostart},
-    {"DEFAULT_USER", f_user}, {"INTERNAL", f_internal}};
+struct wish {
+	const char *key, *value;
+};
 
 static struct {
 	int raw_list, raw_data, running, paused, halted, reverse, ignored; /* set by getopt_long */
-	const char *tags, *labels, *classes, *exclude[EXCLUDE_MAX];
-	size_t nexclude, nfields;
-	const struct field *field[FIELDS_MAX], *sort;
+	bool tree, sorted;
+	const char *labels, *classes, *exclude[EXCLUDE_MAX], *tags[FILTERS_MAX];
+	struct wish feature[FILTERS_MAX], pref[FILTERS_MAX];
+	size_t nexclude, nfields, ntags, nfeatures, nprefs;
+	struct field field[FIELDS_MAX], sort;
 } o;
 
-static const struct field *
-field_named(const char *s, size_t n)
-{
-	char up[32] = "";
+/* A line of the table: a text for each column, and for the order. */
+struct row {
+	const struct qube *q;
+	char *cell[FIELDS_MAX + 1];
+	size_t depth;
+};
 
-	for (size_t i = 0; i < n && i < sizeof up - 1; i++)
-		up[i] = (char)(s[i] == '-' ? '_' : toupper((unsigned char)s[i]));
-	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-		if (n < sizeof up && strcmp(fields[i].name, up) == 0)
-			return &fields[i];
-	fprintf(stderr, "qvm-ls: no such field: %.*s\n", (int)n, s);
-	exit(2);
+static void
+field_named(const char *s, size_t n, struct field *f)
+{
+	char name[40];
+
+	snprintf(name, sizeof name, "%.*s", (int)(n < 39 ? n : 39), s);
+	if (n >= 39 || !field_find(s, n, f))
+		usage("no such field: %s (--help-columns)", text_esc(name));
 }
 
 static void
 take_fields(const char *s)
 {
 	o.nfields = 0;
-	while (*s && o.nfields < FIELDS_MAX) {
+	while (*s) {
 		const size_t n = strcspn(s, ",");
 
-		o.field[o.nfields++] = field_named(s, n);
+		if (o.nfields == FIELDS_MAX)
+			usage("more than %d fields", FIELDS_MAX);
+		field_named(s, n, &o.field[o.nfields++]);
 		s += n + (s[n] == ',');
 	}
+	if (o.nfields == 0)
+		usage("no fields");
+}
+
+static void
+take_format(const char *name)
+{
+	for (size_t i = 0; i < NFORMATS; i++)
+		if (strcmp(formats[i].name, name) == 0) {
+			take_fields(formats[i].fields);
+			return;
+		}
+	usage("no such format: %s", text_esc(name));
 }
 
 static bool
@@ -141,164 +106,317 @@ listed(const char *list, const char *word)
 }
 
 static bool
+tagged(const struct qube *q)
+{
+	for (size_t t = 0; t < o.ntags; t++)
+		for (size_t i = 0; i < q->conf.ntags; i++)
+			if (listed(o.tags[t], q->conf.tags[i]))
+				return true;
+	return o.ntags == 0;
+}
+
+static bool
+state_wanted(const struct qube *q)
+{
+	if (!o.running && !o.paused && !o.halted)
+		return true;
+	return (o.running && strcmp(q->state, "Running") == 0) ||
+	       (o.paused && strcmp(q->state, "Paused") == 0) || (o.halted && !qube_runs(q));
+}
+
+static bool
 wanted(const struct qube *q)
 {
-	const bool by_state = o.running || o.paused || o.halted;
-	bool tagged = o.tags == NULL;
+	char out[VALUE_MAX];
+	const char *v;
 
 	for (size_t i = 0; i < o.nexclude; i++)
 		if (strcmp(o.exclude[i], q->conf.name) == 0)
 			return false;
-	if (by_state && !(o.running && strcmp(q->state, "Running") == 0) &&
-	    !(o.paused && strcmp(q->state, "Paused") == 0) && !(o.halted && !qube_runs(q)))
-		return false;
-	for (size_t i = 0; !tagged && i < q->conf.ntags; i++)
-		tagged = listed(o.tags, q->conf.tags[i]);
-	return tagged && (!o.labels || listed(o.labels, q->conf.label)) &&
+	for (size_t i = 0; i < o.nfeatures; i++) {
+		v = vmconf_feature(&q->conf, o.feature[i].key);
+		if (v == NULL || strcmp(v, o.feature[i].value) != 0)
+			return false;
+	}
+	for (size_t i = 0; i < o.nprefs; i++)
+		if (!property_get(q, o.pref[i].key, out) ||
+		    strcmp(strcmp(out, "-") == 0 ? "" : out, o.pref[i].value) != 0)
+			return false;
+	return state_wanted(q) && tagged(q) && (!o.labels || listed(o.labels, q->conf.label)) &&
 	       (!o.classes || listed(o.classes, q->conf.type));
 }
 
 static int
-by_field(const void *a, const void *b)
+by_sort(const void *a, const void *b)
 {
-	char x[VALUE_MAX], y[VALUE_MAX];
-	int r;
+	const struct row *x = a, *y = b;
+	int r = strcmp(x->cell[FIELDS_MAX], y->cell[FIELDS_MAX]);
 
-	o.sort->get(a, x);
-	o.sort->get(b, y);
-	r = strcmp(x, y);
+	if (r == 0)
+		r = strcmp(x->q->conf.name, y->q->conf.name);
 	return o.reverse ? -r : r;
 }
 
-static void
-print_row(const struct qube *q, const int *width)
+static char *
+cell(const struct field *f, const struct qube *q)
 {
-	char v[VALUE_MAX];
+	char v[VALUE_MAX], *copy;
 
-	for (size_t f = 0; f < o.nfields; f++) {
-		snprintf(v, sizeof v, "%s", o.field[f]->name);
-		if (q)
-			o.field[f]->get(q, v);
-		if (f + 1 < o.nfields)
-			printf("%-*s  ", width[f], v);
-		else
-			printf("%s\n", v);
-	}
+	field_get(f, q, v);
+	copy = strdup(v);
+	if (copy == NULL)
+		exit(1);
+	return copy;
 }
 
 static void
-print_table(const struct qube *q, size_t n)
+fill(struct row *r, const struct qube *q)
 {
-	int width[FIELDS_MAX] = {0};
-	char v[VALUE_MAX];
+	r->q = q;
+	if (o.sorted)
+		r->cell[FIELDS_MAX] = cell(&o.sort, q);
+	for (size_t f = 0; f < o.nfields && !o.raw_list; f++)
+		r->cell[f] = cell(&o.field[f], q);
+}
+
+/* How many columns of a terminal: UTF-8's following bytes take none. */
+static size_t
+columns(const char *s)
+{
+	size_t n = 0;
+
+	for (; *s != '\0'; s++)
+		n += (*s & 0xc0) != 0x80;
+	return n;
+}
+
+static size_t
+indent(const struct row *r, size_t f)
+{
+	return o.tree && strcmp(o.field[f].name, "NAME") == 0 ? 2 * r->depth : 0;
+}
+
+static void
+print_cell(const struct row *r, size_t f, size_t width, const char *v)
+{
+	const size_t in = r != NULL ? indent(r, f) : 0;
+
+	for (size_t i = 2; i < in; i++)
+		putchar(' ');
+	printf("%s%s", in > 0 ? "\xe2\x94\x94\xe2\x94\x80" : "", v);
+	if (f + 1 == o.nfields) {
+		putchar('\n');
+		return;
+	}
+	for (size_t i = in + columns(v); i < width + 2; i++)
+		putchar(' ');
+}
+
+static void
+print_table(const struct row *row, size_t n)
+{
+	size_t width[FIELDS_MAX] = {0}, w;
 
 	for (size_t f = 0; f < o.nfields; f++) {
-		width[f] = (int)strlen(o.field[f]->name);
+		width[f] = strlen(o.field[f].name);
 		for (size_t i = 0; i < n; i++) {
-			o.field[f]->get(&q[i], v);
-			width[f] = (int)strlen(v) > width[f] ? (int)strlen(v) : width[f];
+			w = columns(row[i].cell[f]) + indent(&row[i], f);
+			width[f] = w > width[f] ? w : width[f];
 		}
 	}
-	print_row(NULL, width);
+	for (size_t f = 0; f < o.nfields; f++)
+		print_cell(NULL, f, width[f], o.field[f].name);
 	for (size_t i = 0; i < n; i++)
-		print_row(&q[i], width);
+		for (size_t f = 0; f < o.nfields; f++)
+			print_cell(&row[i], f, width[f], row[i].cell[f]);
 }
 
 static void
-print(const struct qube *q, size_t n)
+print(const struct row *row, size_t n)
 {
-	char v[VALUE_MAX];
-
 	for (size_t i = 0; i < n && o.raw_list; i++)
-		puts(q[i].conf.name);
+		puts(row[i].q->conf.name);
 	if (o.raw_list)
 		return;
 	if (!o.raw_data) {
-		print_table(q, n);
+		print_table(row, n);
 		return;
 	}
 	for (size_t i = 0; i < n; i++)
-		for (size_t f = 0; f < o.nfields; f++) {
-			o.field[f]->get(&q[i], v);
-			printf("%s%c", v, f + 1 < o.nfields ? '|' : '\n');
-		}
+		for (size_t f = 0; f < o.nfields; f++)
+			printf("%s%c", row[i].cell[f], f + 1 < o.nfields ? '|' : '\n');
+}
+
+/* Into out, below one netvm (NULL: those that have none in the list), in the order they have. */
+static size_t
+branch(const struct row *row, size_t n, const char *netvm, size_t depth, struct row *out)
+{
+	size_t m = 0;
+
+	for (size_t i = 0; i < n && depth <= n; i++) {
+		bool here = false;
+
+		for (size_t j = 0; j < n && !here; j++)
+			here = strcmp(row[j].q->conf.name, row[i].q->conf.netvm) == 0;
+		if (netvm != NULL ? strcmp(row[i].q->conf.netvm, netvm) != 0 : here)
+			continue;
+		out[m] = row[i];
+		out[m++].depth = depth;
+		m += branch(row, n, row[i].q->conf.name, depth + 1, out + m);
+	}
+	return m;
 }
 
 static void
-format(const char *name)
+add_wish(const char *word, struct wish *all, size_t *n, char *pair)
 {
-	if (strcmp(name, "full") == 0) {
-		take_fields("NAME,STATE,CLASS,LABEL,TEMPLATE,NETVM,QID,XID,UUID,DEFAULT_DISPVM,"
-			    "AUTOSTART,TAGS");
-	} else if (strcmp(name, "simple") != 0) {
-		fprintf(stderr, "qvm-ls: no such format: %s\n", name);
-		exit(2);
-	}
+	char *value = value_after(pair);
+
+	if (value == NULL || *n == FILTERS_MAX)
+		usage("%s: up to %d of NAME=VALUE", word, FILTERS_MAX);
+	all[*n].key = pair;
+	all[(*n)++].value = value;
+}
+
+static void
+filter(int c, char *arg)
+{
+	if (c == 'T' && o.ntags == FILTERS_MAX)
+		usage("more than %d tags", FILTERS_MAX);
+	if (c == 'T')
+		o.tags[o.ntags++] = arg;
+	if (c == 'e')
+		add_wish("--features", o.feature, &o.nfeatures, arg);
+	if (c == 'p')
+		add_wish("--prefs", o.pref, &o.nprefs, arg);
 }
 
 static void
 option(int c)
 {
-	if (c == 'h')
-		qvm_help(help);
-	if (c == '?') {
-		fputs(help, stderr);
-		exit(2);
-	}
-	if (c == 'O')
+	switch (c) {
+	case 'O':
 		take_fields(optarg);
-	if (c == 'F')
-		format(optarg);
-	if (c == 's')
-		o.sort = field_named(optarg, strlen(optarg));
-	if (c == 't')
-		o.tags = optarg;
-	if (c == 'L')
+		break;
+	case 'o':
+		take_format(optarg);
+		break;
+	case 'n':
+		take_format("network");
+		break;
+	case 'd':
+		take_format("disk");
+		break;
+	case 'k':
+		take_format("kernel");
+		break;
+	case 't':
+		o.tree = true;
+		break;
+	case 's':
+		field_named(optarg, strlen(optarg), &o.sort);
+		o.sorted = true;
+		break;
+	case 'L':
 		o.labels = optarg;
-	if (c == 'c')
+		break;
+	case 'c':
 		o.classes = optarg;
-	if (c == 'x' && o.nexclude < EXCLUDE_MAX)
+		break;
+	case 'x':
+		if (o.nexclude == EXCLUDE_MAX)
+			usage("more than %d --exclude", EXCLUDE_MAX);
 		o.exclude[o.nexclude++] = optarg;
+		break;
+	case 'C':
+		fields_help();
+		exit(fflush(stdout) == 0 ? 0 : 1);
+	case 'F':
+		for (size_t i = 0; i < NFORMATS; i++)
+			printf("%s: %s\n", formats[i].name, formats[i].fields);
+		exit(fflush(stdout) == 0 ? 0 : 1);
+	default:
+		common(c, help);
+	}
 }
 
-int
-qvm_ls(int argc, char **argv)
+static void
+options(int argc, char **argv)
 {
 	static const struct option longs[] = {{"raw-list", no_argument, &o.raw_list, 1},
 	    {"raw-data", no_argument, &o.raw_data, 1}, {"running", no_argument, &o.running, 1},
 	    {"paused", no_argument, &o.paused, 1}, {"halted", no_argument, &o.halted, 1},
 	    {"reverse-sort", no_argument, &o.reverse, 1}, {"all", no_argument, &o.ignored, 1},
-	    {"verbose", no_argument, &o.ignored, 1}, {"quiet", no_argument, &o.ignored, 1},
-	    {"fields", required_argument, NULL, 'O'}, {"tags", required_argument, NULL, 't'},
+	    {"fields", required_argument, NULL, 'O'}, {"tags", required_argument, NULL, 'T'},
 	    {"label", required_argument, NULL, 'L'}, {"class", required_argument, NULL, 'c'},
+	    {"features", required_argument, NULL, 'e'}, {"prefs", required_argument, NULL, 'p'},
 	    {"sort", required_argument, NULL, 's'}, {"exclude", required_argument, NULL, 'x'},
-	    {"format", required_argument, NULL, 'F'}, {"help", no_argument, NULL, 'h'}, {0}};
-	struct qube *q, *show;
-	size_t n, m = 0;
+	    {"format", required_argument, NULL, 'o'}, {"network", no_argument, NULL, 'n'},
+	    {"disk", no_argument, NULL, 'd'}, {"kernel", no_argument, NULL, 'k'},
+	    {"tree", no_argument, NULL, 't'}, {"help-columns", no_argument, NULL, 'C'},
+	    {"help-formats", no_argument, NULL, 'F'}, COMMON_LONG};
 	int c;
 
-	take_fields("NAME,STATE,CLASS,LABEL,TEMPLATE,NETVM");
-	while ((c = getopt_long(argc, argv, "O:hvq", longs, NULL)) != -1)
-		option(c);
+	while ((c = getopt_long(argc, argv, "O:o:ndkt" COMMON_SHORT, longs, NULL)) != -1) {
+		if (strchr("Tep", c) == NULL || c == '\0') {
+			option(c);
+			continue;
+		}
+		filter(c, optarg); /* these take all words up to the next option */
+		while (optind < argc && argv[optind][0] != '-')
+			filter(c, argv[optind++]);
+	}
+}
+
+static bool
+has(const struct row *row, size_t n, const struct qube *q)
+{
+	for (size_t i = 0; i < n; i++)
+		if (row[i].q == q)
+			return true;
+	return false;
+}
+
+/* Those whose netvms go round come last. */
+static void
+as_tree(const struct row *row, size_t n, struct row *out)
+{
+	size_t m = branch(row, n, NULL, 0, out);
+
+	for (size_t i = 0; i < n && m < n; i++)
+		if (!has(out, m, row[i].q))
+			out[m++] = row[i];
+}
+
+int
+qvm_ls(int argc, char **argv)
+{
+	struct qube *q;
+	struct row *row, *tree;
+	const struct qube *one;
+	size_t n, m = 0;
+
+	take_fields(formats[0].fields);
+	options(argc, argv);
 	q = qubes_all(&n);
-	show = calloc(n + (size_t)argc, sizeof *show);
-	if (!show)
+	row = calloc(n + (size_t)argc, sizeof *row);
+	tree = calloc(n + (size_t)argc, sizeof *row);
+	if (row == NULL || tree == NULL)
 		exit(1);
 	for (int i = optind; i < argc; i++) {
-		const struct qube *one = qube_named(q, n, argv[i]);
-
-		if (!one)
+		one = qube_named(q, n, argv[i]);
+		if (one == NULL)
 			exit(1);
-		if (wanted(one))
-			show[m++] = *one;
+		if (!has(row, m, one) && wanted(one))
+			fill(&row[m++], one);
 	}
 	for (size_t i = 0; optind == argc && i < n; i++)
 		if (wanted(&q[i]))
-			show[m++] = q[i];
-	if (o.sort)
-		qsort(show, m, sizeof *show, by_field);
-	print(show, m);
-	free(show);
-	free(q);
-	return 0;
+			fill(&row[m++], &q[i]);
+	if (o.sorted)
+		qsort(row, m, sizeof *row, by_sort);
+	if (o.tree)
+		as_tree(row, m, tree);
+	print(o.tree ? tree : row, m);
+	return fflush(stdout) == 0 ? 0 : 1;
 }

@@ -3,18 +3,30 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "log.h"
 #include "qvm.h"
 
 struct tool {
 	const char *name;
-	int (*run)(int argc, char **argv);
+	tool_fn *run;
 };
 
 static const struct tool tools[] = {
+    {"qubes-prefs", qubes_prefs},
+    {"qvm-check", qvm_check},
+    {"qvm-clone", qvm_clone},
+    {"qvm-create", qvm_create},
+    {"qvm-features", qvm_features},
     {"qvm-kill", qvm_kill},
     {"qvm-ls", qvm_ls},
+    {"qvm-pause", qvm_pause},
+    {"qvm-prefs", qvm_prefs},
+    {"qvm-remove", qvm_remove},
+    {"qvm-service", qvm_service},
     {"qvm-shutdown", qvm_shutdown},
     {"qvm-start", qvm_start},
+    {"qvm-tags", qvm_tags},
+    {"qvm-unpause", qvm_unpause},
 };
 #define NTOOLS (sizeof tools / sizeof *tools)
 
@@ -31,10 +43,20 @@ tool_named(const char *name)
 	return NULL;
 }
 
+static int
+list(void)
+{
+	printf("usage: qvm COMMAND [ARGUMENT]...\nThe commands, each also a program of its own:\n");
+	for (size_t i = 0; i < NTOOLS; i++)
+		printf("  %s\n", tools[i].name);
+	return fflush(stdout) == 0 ? 0 : 1;
+}
+
 /* Called as one of them, or as "qvm NAME ...": "qvm ls" is qvm-ls. */
 int
 main(int argc, char **argv)
 {
+	static char name[32];
 	const struct tool *t = argc > 0 ? tool_named(argv[0]) : NULL;
 	int from = 0;
 
@@ -42,14 +64,13 @@ main(int argc, char **argv)
 		t = tool_named(argv[1]);
 		from = 1;
 	}
-	if (t != NULL) {
-		argv[from] = (char *)(size_t)t->name;
-		return t->run(argc - from, argv + from);
-	}
-	if (argc > 1 && strcmp(argv[1], "--help") != 0)
-		fprintf(stderr, "qvm: no such command\n");
-	printf("usage: qvm COMMAND [ARGUMENT]...\nThe commands, each also a program of its own:\n");
-	for (size_t i = 0; i < NTOOLS; i++)
-		printf("  %s\n", tools[i].name);
-	return argc > 1 && strcmp(argv[1], "--help") == 0 ? 0 : 2;
+	if (t == NULL && argc > 1 && strcmp(argv[1], "--help") == 0)
+		return list();
+	if (t == NULL)
+		usage("%s: no such command", argc > 1 ? text_esc(argv[1]) : "");
+	snprintf(name, sizeof name, "%s", t->name);
+	argv[from] = name;
+	tool_name = name;
+	log_open(name, NULL); /* what lib and storage say */
+	return t->run(argc - from, argv + from);
 }

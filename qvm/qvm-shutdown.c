@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: ISC */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "names.h"
 #include "qvm.h"
 
 #define SHUTDOWN_MS 3600000
@@ -14,29 +12,53 @@
 static const char help[] =
     "usage: qvm-shutdown [--wait] [--force] [--timeout SECONDS] [--dry-run] [--all [--exclude "
     "NAME]] NAME...\n"
-    "Asks qubes to shut down. --wait: until they have; the exit status is how many have not.\n";
+    "Asks qubes to shut down, each before its netvm; one that does not is killed.\n"
+    "  --wait              until they have\n"
+    "  --force             a netvm also while others use it\n"
+    "  --timeout SECONDS   until the killing; the default is the qube's shutdown_timeout\n"
+    "  --dry-run           only print which would be asked\n"
+    "Exit: how many have not shut down; 2 also for usage.\n";
 static struct {
 	bool wait, force, dry;
 	uint32_t timeout;
-	bool has_timeout;
+	bool has_timeout, many;
+	struct qube **list;
+	size_t n;
 } o;
+
+static bool
+in_list(const char *name)
+{
+	for (size_t i = 0; i < o.n; i++)
+		if (strcmp(o.list[i]->conf.name, name) == 0)
+			return true;
+	return false;
+}
+
+/* A netvm stays while others use it. startd says so too; who does not wait shall hear it now. */
+static bool
+in_use(const struct qube *net, const struct qube *q, size_t total)
+{
+	bool used = false;
+
+	for (size_t i = 0; i < total && !o.force; i++) {
+		if (!qube_runs(&q[i]) || strcmp(q[i].conf.netvm, net->conf.name) != 0 ||
+		    in_list(q[i].conf.name))
+			continue;
+		say("%s: the netvm of %s, which runs (shut that down too, or --force)",
+		    net->conf.name, q[i].conf.name);
+		used = true;
+	}
+	return used;
+}
 
 static bool
 shutdown_one(struct qube *q)
 {
 	char lines[96];
 
-	if (is_dom0(q->conf.name)) {
-		fprintf(stderr, "dom0: cannot be shut down\n");
-		return false;
-	}
-	if (!qube_runs(q))
-		return true;
-	if (o.dry) {
-		puts(q->conf.name);
-		return true;
-	}
-	snprintf(lines, sizeof lines, "op=shutdown\n%s", o.force ? "force=yes\n" : "");
+	snprintf(lines, sizeof lines, "op=shutdown\n%s%s", o.force ? "force=yes\n" : "",
+	    o.many ? "order=yes\n" : "");
 	if (o.has_timeout)
 		snprintf(
 		    lines + strlen(lines), sizeof lines - strlen(lines), "timeout=%u\n", o.timeout);
@@ -45,19 +67,39 @@ shutdown_one(struct qube *q)
 
 /* Without --wait the asking goes on by itself: who called does not wait for the answer. */
 static int
-run(struct qube **list, size_t n)
+ask_all(void)
 {
-	int failed;
-
-	if (!o.wait && !o.dry) {
+	if (o.n == 0)
+		return 0;
+	if (!o.wait) {
 		const pid_t pid = fork();
 
 		if (pid != 0)
-			return pid < 0 ? (int)(n < MANY ? n : MANY) : 0;
+			return pid < 0 ? (int)o.n : 0;
 		setsid();
 	}
-	failed = n > 0 ? qvm_each(list, n, shutdown_one) : 0;
-	return failed < MANY ? failed : MANY;
+	return qvm_each(o.list, o.n, shutdown_one);
+}
+
+/* Leaves in the list whom to ask; how many cannot be. */
+static int
+sort_out(const struct qube *q, size_t total)
+{
+	int failed = 0;
+	size_t n = 0;
+	struct qube *one;
+
+	for (size_t i = 0; i < o.n; i++) {
+		one = o.list[i];
+		if (is_dom0(one->conf.name))
+			failed += !say("dom0: cannot be shut down");
+		else if (qube_runs(one) && in_use(one, q, total))
+			failed++;
+		else if (qube_runs(one))
+			o.list[n++] = one;
+	}
+	o.n = n;
+	return failed;
 }
 
 int
@@ -65,20 +107,29 @@ qvm_shutdown(int argc, char **argv)
 {
 	static const struct option longs[] = {{"wait", no_argument, NULL, 'w'},
 	    {"force", no_argument, NULL, 'f'}, {"timeout", required_argument, NULL, 't'},
-	    {"dry-run", no_argument, NULL, 'd'}, PICK_OPTIONS, {0}};
+	    {"dry-run", no_argument, NULL, 'd'}, PICK_OPTIONS};
 	struct pick p = {0};
-	struct qube **list;
-	size_t n;
-	int c;
+	struct qube *q;
+	size_t total;
+	int c, failed;
 
-	while ((c = getopt_long(argc, argv, "hvq", longs, NULL)) != -1) {
-		if (!pick_option(&p, c, optarg, help) ||
-		    (c == 't' && !(o.has_timeout = parse_u32(optarg, 86400, &o.timeout))))
-			return 2;
+	while ((c = getopt_long(argc, argv, COMMON_SHORT, longs, NULL)) != -1) {
+		if (c == 't' && !(o.has_timeout = parse_u32(optarg, 86400, &o.timeout)))
+			usage("--timeout: a number of seconds up to 86400");
 		o.wait = o.wait || c == 'w';
 		o.force = o.force || c == 'f';
 		o.dry = o.dry || c == 'd';
+		pick_option(&p, c, optarg, help);
 	}
-	list = pick_list(&p, argv + optind, true, help, &n);
-	return list ? run(list, n) : 2;
+	q = qubes_all(&total);
+	o.list = pick_list(&p, argv + optind, PICK_RUNNING, q, total, &o.n);
+	if (o.list == NULL)
+		return EXIT_USAGE;
+	failed = sort_out(q, total);
+	o.many = o.n > 1;
+	for (size_t i = 0; o.dry && i < o.n; i++)
+		puts(o.list[i]->conf.name);
+	if (!o.dry)
+		failed += ask_all();
+	return failed < MANY ? failed : MANY;
 }

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: ISC */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,22 +9,21 @@
 
 static const char help[] =
     "usage: qvm-start [--skip-if-running] [--all [--exclude NAME]] NAME...\n"
+    "  --cdrom, --hddisk, --drive BACKEND:DEVICE   not served yet\n"
     "Starts qubes; returns when they answer. Exit: 0, 1 failed or already running.\n";
 static bool skip;
 
 static bool
 start(struct qube *q)
 {
-	if (is_dom0(q->conf.name)) {
-		fprintf(stderr, "dom0: always runs\n");
-		return false;
-	}
+	if (is_dom0(q->conf.name))
+		return skip || say("dom0: always runs");
 	if (!q->known)
 		return false; /* why has been said */
 	if (strcmp(q->state, "Running") == 0 || strcmp(q->state, "Paused") == 0) {
-		if (!skip)
-			fprintf(stderr, "%s: already running\n", q->conf.name);
-		return skip;
+		return skip ||
+		       say("%s: already %s", q->conf.name,
+			   q->state[0] == 'P' ? "running, but paused (qvm-unpause)" : "running");
 	}
 	return qvm_ask(q->conf.name, "op=start\n", START_MS);
 }
@@ -33,20 +31,21 @@ start(struct qube *q)
 int
 qvm_start(int argc, char **argv)
 {
-	static const struct option longs[] = {
-	    {"skip-if-running", no_argument, NULL, 's'}, PICK_OPTIONS, {0}};
+	static const struct option longs[] = {{"skip-if-running", no_argument, NULL, 's'},
+	    {"cdrom", required_argument, NULL, 'd'}, {"hddisk", required_argument, NULL, 'd'},
+	    {"drive", required_argument, NULL, 'd'}, PICK_OPTIONS};
 	struct pick p = {0};
-	struct qube **list;
-	size_t n;
+	struct qube **list, *q;
+	size_t n, total;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "hvq", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, COMMON_SHORT, longs, NULL)) != -1) {
 		skip = skip || c == 's';
-		if (!pick_option(&p, c, optarg, help))
-			return 2;
+		if (c == 'd')
+			return !say("drives are not served yet");
+		pick_option(&p, c, optarg, help);
 	}
-	list = pick_list(&p, argv + optind, false, help, &n);
-	if (!list)
-		return n ? 2 : 1;
-	return n > 0 && qvm_each(list, n, start) > 0;
+	q = qubes_all(&total);
+	list = pick_list(&p, argv + optind, PICK_HALTED, q, total, &n);
+	return list == NULL || (n > 0 && qvm_each(list, n, start) > 0);
 }

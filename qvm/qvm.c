@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,97 @@
 #include "paths.h"
 #include "qvm.h"
 
+const char *tool_name = "qvm";
+bool quiet;
+
+bool
+say(const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "%s: ", tool_name);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return false;
+}
+
+bool
+say_conf(const struct vmconf_error *e)
+{
+	if (errno == EACCES)
+		return say("%s: %s (only root and members of group qubes may)", e->file, e->text);
+	if (e->line > 0)
+		return say(ETC_VM "/%s:%u: %s", e->file, e->line, e->text);
+	return say("%s%s%s", e->file, e->file[0] != '\0' ? ": " : "", e->text);
+}
+
+void
+usage(const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "%s: ", tool_name);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, " (%s --help)\n", tool_name);
+	exit(EXIT_USAGE);
+}
+
+const char *
+text_esc(const char *untrusted)
+{
+	static char esc[2][LOG_ESC_MAX];
+	static unsigned turn;
+
+	turn = !turn;
+	return log_escs(esc[turn], sizeof esc[turn], untrusted);
+}
+
+void
+common(int c, const char *help)
+{
+	if (c == 'h' || c == 'V') {
+		if (c == 'h')
+			fputs(help, stdout);
+		else
+			printf("%s (Cubicle)\n", tool_name);
+		exit(fflush(stdout) == 0 ? 0 : 1);
+	}
+	if (c == 'q')
+		quiet = true;
+	if (c == '?') {
+		fprintf(stderr, "%.*s\n", (int)strcspn(help, "\n"), help);
+		exit(EXIT_USAGE);
+	}
+}
+
+int
+vm_dir(void)
+{
+	const int dir = open(ETC_VM, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0) {
+		say("%s: %s", ETC_VM, strerror(errno));
+		exit(1);
+	}
+	return dir;
+}
+
+int
+state_dir(void)
+{
+	const int run = open(RUN_STATE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (run < 0 && errno == EACCES) {
+		say(RUN_DIR ": only root and members of group qubes may");
+		exit(1);
+	}
+	return run;
+}
+
 static int
 by_name(const void *a, const void *b)
 {
@@ -23,59 +115,85 @@ by_name(const void *a, const void *b)
 	return strcmp(x->conf.name, y->conf.name);
 }
 
+/* A line of its own for each file, without our name: it is the file's fault. */
+static void
+wrong_file(const char *name, const struct vmconf_error *e)
+{
+	if (e->line > 0)
+		fprintf(stderr, ETC_VM "/%s:%u: %s\n", e->file, e->line, e->text);
+	else
+		fprintf(stderr, ETC_VM "/%s: %s: %s\n", name, e->file, e->text);
+}
+
 static void
 fill(struct qube *q, const char *name, int etc, int run)
 {
 	struct vmconf_error e;
 
-	memset(q, 0, sizeof *q);
-	q->known = vmconf_load(etc, name, &q->conf, &e);
-	if (!q->known && e.line > 0)
-		fprintf(stderr, ETC_VM "/%s:%u: %s\n", e.file, e.line, e.text);
-	else if (!q->known)
-		fprintf(stderr, ETC_VM "/%s: %s: %s\n", name, e.file, e.text);
+	memset(&q->st, 0, sizeof q->st);
+	q->known = vmconf_read(etc, name, &q->conf, &e);
+	if (!q->known) {
+		wrong_file(name, &e);
+		memset(&q->conf, 0, sizeof q->conf);
+	}
 	snprintf(q->conf.name, sizeof q->conf.name, "%s", name);
-	if (run >= 0 && state_read(run, name, &q->st))
+	if (is_dom0(name))
+		snprintf(q->state, sizeof q->state, "Running");
+	else if (run >= 0 && state_read(run, name, &q->st))
 		snprintf(q->state, sizeof q->state, "%s", q->st.state);
 	else
 		snprintf(q->state, sizeof q->state, "Halted");
 }
 
-static void
-dom0(struct qube *q)
+static struct qube *
+named(struct qube *q, size_t n, const char *name)
 {
-	*q = (struct qube){.known = true, .state = "Running"};
-	snprintf(q->conf.name, sizeof q->conf.name, "dom0");
-	snprintf(q->conf.type, sizeof q->conf.type, "AdminVM");
-	snprintf(q->conf.label, sizeof q->conf.label, "black");
+	struct qube key;
+
+	snprintf(key.conf.name, sizeof key.conf.name, "%s", name);
+	return bsearch(&key, q, n, sizeof *q, by_name);
+}
+
+/* Loops of netvms, from what has been read already. */
+static void
+look_for_loops(struct qube *q, size_t n, int etc)
+{
+	struct vmconf c;
+	struct vmconf_error e;
+	const struct qube *net;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t hops = 0;
+
+		for (net = &q[i]; net != NULL && net->conf.netvm[0] != '\0' && hops <= n; hops++)
+			net = named(q, n, net->conf.netvm);
+		if (hops > n && !vmconf_load(etc, q[i].conf.name, &c, &e)) {
+			wrong_file(q[i].conf.name, &e);
+			q[i].known = false;
+		}
+	}
 }
 
 struct qube *
 qubes_all(size_t *n)
 {
-	const int etc = open(ETC_VM, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	const int run = open(RUN_STATE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const int etc = vm_dir(), run = state_dir();
 	DIR *d = opendir(ETC_VM);
 	const struct dirent *f;
-	struct qube *q = malloc(sizeof *q);
-	size_t cap = 1;
+	struct qube *q = malloc(64 * sizeof *q), *more;
+	size_t cap = 64;
 
-	if (run < 0 && errno == EACCES) {
-		fprintf(stderr, RUN_DIR ": only root and members of group qubes may\n");
+	if (!d || !q) {
+		say("%s: %s", ETC_VM, strerror(errno));
 		exit(1);
 	}
-	if (etc < 0 || !d || !q) {
-		fprintf(stderr, "%s: %s\n", ETC_VM, strerror(errno));
-		exit(1);
-	}
-	dom0(&q[0]);
+	fill(&q[0], "dom0", etc, run);
 	*n = 1;
 	while ((f = readdir(d)) != NULL) {
 		if (!name_ok(f->d_name) || is_dom0(f->d_name) || strcmp(f->d_name, "defaults") == 0)
 			continue;
 		if (*n == cap) {
-			struct qube *more = realloc(q, 2 * cap * sizeof *q);
-
+			more = realloc(q, 2 * cap * sizeof *q);
 			if (!more)
 				break;
 			q = more;
@@ -84,23 +202,53 @@ qubes_all(size_t *n)
 		fill(&q[(*n)++], f->d_name, etc, run);
 	}
 	closedir(d);
+	qsort(q, *n, sizeof *q, by_name);
+	look_for_loops(q, *n, etc);
 	close(etc);
 	if (run >= 0)
 		close(run);
-	qsort(q, *n, sizeof *q, by_name);
 	return q;
+}
+
+static bool
+no_such(const char *name)
+{
+	return say("no such domain: %s", text_esc(name));
 }
 
 struct qube *
 qube_named(struct qube *q, size_t n, const char *name)
 {
-	char esc[LOG_ESC_MAX];
+	struct qube *one = name_ok(name) ? named(q, n, name) : NULL;
 
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(q[i].conf.name, name) == 0)
-			return &q[i];
-	fprintf(stderr, "no such domain: %s\n", log_escs(esc, sizeof esc, name));
-	return NULL;
+	if (one == NULL)
+		no_such(name);
+	return one;
+}
+
+bool
+qube_exists(const char *name)
+{
+	const int dir = vm_dir();
+	const bool ok = is_dom0(name) || (name_ok(name) && strcmp(name, "defaults") != 0 &&
+					     faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0);
+
+	close(dir);
+	return ok || no_such(name);
+}
+
+bool
+qube_load(const char *name, struct qube *q)
+{
+	const int dir = vm_dir(), run = state_dir();
+	const bool ok = qube_exists(name);
+
+	if (ok)
+		fill(q, name, dir, run);
+	close(dir);
+	if (run >= 0)
+		close(run);
+	return ok && q->known;
 }
 
 bool
@@ -140,11 +288,16 @@ qvm_each(struct qube **list, size_t n, bool (*fn)(struct qube *))
 
 	if (n == 1)
 		return fn(list[0]) ? 0 : 1;
+	fflush(stdout);
 	for (size_t i = 0; i < n; i++) {
 		const pid_t pid = fork();
 
-		if (pid == 0)
-			_exit(fn(list[i]) ? 0 : 1);
+		if (pid == 0) {
+			const bool ok = fn(list[i]);
+
+			fflush(stdout);
+			_exit(ok ? 0 : 1);
+		}
 		if (pid < 0)
 			failed++;
 		else
@@ -157,24 +310,15 @@ qvm_each(struct qube **list, size_t n, bool (*fn)(struct qube *))
 }
 
 void
-qvm_help(const char *text)
-{
-	fputs(text, stdout);
-	exit(0);
-}
-
-bool
 pick_option(struct pick *p, int c, const char *arg, const char *help)
 {
-	if (c == 'h')
-		qvm_help(help);
 	if (c == 'a')
 		p->all = true;
-	if (c == '?')
-		fputs(help, stderr);
-	if (c == 'x' && p->nexclude < EXCLUDE_MAX)
+	if (c == 'x' && p->nexclude == EXCLUDE_MAX)
+		usage("more than %d --exclude", EXCLUDE_MAX);
+	if (c == 'x')
 		p->exclude[p->nexclude++] = arg;
-	return c != '?';
+	common(c, help);
 }
 
 static bool
@@ -186,36 +330,43 @@ excluded(const struct pick *p, const char *name)
 	return false;
 }
 
-struct qube **
-pick_list(const struct pick *p, char **names, bool running, const char *help, size_t *n)
+static bool
+meant(const struct pick *p, const struct qube *q, enum pick_all which)
 {
-	size_t total, m = 0, given = 0;
-	struct qube *q, **list, *one;
+	return !is_dom0(q->conf.name) && strcmp(q->conf.type, "RemoteVM") != 0 &&
+	       (which == PICK_ALL || qube_runs(q) == (which == PICK_RUNNING)) &&
+	       !excluded(p, q->conf.name);
+}
+
+struct qube **
+pick_list(const struct pick *p, char **names, enum pick_all which, struct qube *q, size_t total,
+    size_t *n)
+{
+	size_t given = 0;
+	struct qube **list, *one;
 
 	while (names[given])
 		given++;
-	*n = 1;
-	if (p->all == (given > 0) || (p->nexclude > 0 && !p->all)) {
-		fputs(help, stderr);
-		return NULL;
-	}
-	q = qubes_all(&total);
+	if (p->all && given > 0)
+		usage("--all, or names: not both");
+	if (!p->all && given == 0)
+		usage("a name is missing");
+	if (p->nexclude > 0 && !p->all)
+		usage("--exclude can only be used with --all");
+	*n = 0;
 	list = calloc(total + given + 1, sizeof(struct qube *));
 	if (!list)
 		return NULL;
-	*n = 0;
 	for (; *names; names++) {
 		one = qube_named(q, total, *names);
 		if (!one) {
 			free(list);
 			return NULL;
 		}
-		list[m++] = one;
+		list[(*n)++] = one;
 	}
 	for (size_t i = 0; p->all && i < total; i++)
-		if (!is_dom0(q[i].conf.name) && strcmp(q[i].conf.type, "RemoteVM") != 0 &&
-		    qube_runs(&q[i]) == running && !excluded(p, q[i].conf.name))
-			list[m++] = &q[i];
-	*n = m;
+		if (meant(p, &q[i], which))
+			list[(*n)++] = &q[i];
 	return list;
 }

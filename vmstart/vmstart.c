@@ -540,10 +540,12 @@ main(int argc, char **argv)
 	if (!loop_add(k.loop, k.dom.end_fd, POLLIN, on_gone, &k))
 		die("loop");
 	keeper_console(&k);
-	if (k.paused)
-		say_ready(&k); /* its daemons were up before, and nobody answers now */
-	else
+	if (k.paused) { /* its daemons were up before, and nobody answers now */
+		set_state(&k, "Paused");
+		say_ready(&k);
+	} else {
 		ask_first(&k);
+	}
 	code = loop_run(k.loop);
 	logit("ended, code %d", code);
 	clean_up(&k, code, why_ended(&k, code));

@@ -40,8 +40,10 @@ trap 'kill $keeper $bystander $plain 2>/dev/null; rm -rf "$tmp"' EXIT
 until_true test -s "$tmp/up"
 tcp=$(cat "$tmp/up")
 
-hold() { # a call that stays, so that there is a relaying child
+no_relay() { ! pgrep -u "$(uid_of relay)" >/dev/null; }
+hold() { # a call that stays, so that there is a relaying child, and its pump
 	exec 9>&-
+	until_true no_relay
 	rm -f "$tmp/hold"
 	mkfifo "$tmp/hold"
 	qvm-run -p work 'qrexec-client-vm dom0 t.Cat' <"$tmp/hold" >/dev/null 2>&1 &
@@ -52,7 +54,7 @@ uid_of() {
 	policyd) echo 1900000003 ;;
 	qrexecd) echo $((1900000000 + 8 * qid + 1)) ;;
 	console) echo $((1900000000 + 8 * qid + 4)) ;;
-	relay) echo $((1900000000 + 8 * qid + 5)) ;;
+	relay | pump) echo $((1900000000 + 8 * qid + 5)) ;;
 	qdbd) echo $((1900000000 + 8 * qid + 7)) ;;
 	qdbd-dom0) echo 1900000007 ;;
 	plain) echo 0 ;;
@@ -60,7 +62,11 @@ uid_of() {
 }
 # By its uid: a daemon counts when it is inside its sandbox.
 pid_of() {
-	if [ "$1" = plain ]; then echo $plain; else pgrep -o -u "$(uid_of "$1")"; fi
+	case $1 in
+	plain) echo $plain ;;
+	pump) pgrep -P "$(pgrep -o -u "$(uid_of relay)")" -u "$(uid_of relay)" ;; # the relay's child
+	*) pgrep -o -u "$(uid_of "$1")" ;;
+	esac
 }
 filtered() { # WHO: it is there, and its filter, the last step, is on
 	p=$(pid_of "$1") && [ "$(field "$p" Seccomp)" = 2 ]
@@ -70,7 +76,8 @@ try() { # WHO WORDS...: what came of it
 	who=$1
 	shift
 	if [ "$who" != plain ]; then
-		[ "$who" != relay ] || filtered relay || hold
+		# A pump that was killed does not end its call.
+		case $who in relay) filtered relay || hold ;; pump) hold ;; esac
 		until_true filtered "$who" || { echo 'it is not there'; return; }
 	fi
 	"$inject" "$(pid_of "$who")" "$@" 2>&1
@@ -99,8 +106,8 @@ everything() { # WHAT: what nobody may, with what there really is. A slow machin
 # Without a sandbox all of it works, so a refusal below means something.
 everything works plain
 
-for who in policyd qrexecd console relay qdbd qdbd-dom0; do
-	[ $who != relay ] || hold
+for who in policyd qrexecd console relay pump qdbd qdbd-dom0; do
+	case $who in relay | pump) hold ;; esac
 	until_true filtered $who
 	p=$(pid_of $who)
 	is "$(field "$p" Uid)" "$(uid_of $who)" "$who: own uid"
@@ -114,6 +121,7 @@ for who in policyd qrexecd console relay qdbd qdbd-dom0; do
 	is "$(field "$p" Seccomp)" 2 "$who: Seccomp 2"
 	[ "$(readlink "/proc/$p/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]
 	ok $? "$who: a mount namespace of its own"
+	[ $who != pump ] || exec 9>&- # a new one each time
 	everything refused $who
 done
 exec 9>&-
@@ -160,7 +168,7 @@ lines() { # FILTER
 		fi
 	done
 }
-for f in policy/policyd qrexecd/qrexecd dom0/qrexec-dom0 console/console qdb/qdbd qdb/qdbd-qube; do
+for f in policy/policyd qrexecd/qrexecd dom0/qrexec-dom0 dom0/pump console/console qdb/qdbd qdb/qdbd-qube; do
 	n=$(sed -n 's/.*_filter_calls = \([0-9]*\).*/\1/p' "$out/gen/${f##*/}.filter.h")
 	[ "${n:-99}" -le 30 ]
 	ok $? "${f##*/}: $n system calls, at most 30"

@@ -232,7 +232,7 @@ give(struct disp *d)
 	if (!c)
 		return disp_end(d);
 	if (c->ticket[0] == '\0')
-		client_give(c, d->name);
+		disp_bound(c);
 	else if (!client_bind(c, d->name))
 		client_answer(c, false, NULL, "policyd cannot be reached", 126);
 }
@@ -240,8 +240,10 @@ give(struct disp *d)
 void
 disp_bound(struct client *c)
 {
-	if (c->disp)
-		client_give(c, c->disp->name);
+	if (!c->disp)
+		return;
+	c->disp->answered = true;
+	client_give(c, c->disp->name);
 }
 
 static void
@@ -295,10 +297,8 @@ static void
 stopped(struct disp *d)
 {
 	struct startd *s = d->s;
-	const bool given = d->stage == DISP_GIVEN;
-
 	d->stage = DISP_ENDING;
-	if (d->client && given)
+	if (d->client && d->answered)
 		client_drop(d->client);
 	else if (d->client)
 		client_answer(d->client, false, NULL, "it has ended", 1);

@@ -291,7 +291,7 @@ same_job(const struct startd *s, enum job_kind kind, const char *name)
 {
 	struct job *same = NULL;
 
-	if (kind != JOB_START && kind != JOB_PREPARE)
+	if (kind != JOB_START && kind != JOB_PREPARE && kind != JOB_DOWN)
 		return NULL;
 	for (struct job *j = s->jobs; j; j = j->next)
 		if (strcmp(j->name, name) != 0)
@@ -415,15 +415,34 @@ recover(struct startd *s, const char *name)
 	job_add(s, &o);
 }
 
+/* Somebody was taking its daemons down. */
+static void
+recover_down(struct startd *s, const char *name)
+{
+	struct vm_state st;
+
+	if (!state_read(s->state_dir, name, &st) && !is_prepared(name))
+		job_add(s, &(struct job_order){.kind = JOB_DOWN, .name = name});
+}
+
 void
 jobs_recover(struct startd *s)
 {
-	DIR *d = opendir(VM_SERVICE "/instances");
+	static const struct {
+		const char *dir;
+		void (*fn)(struct startd *s, const char *name);
+	} places[] = {{VM_SERVICE "/instances", recover},
+	    {DAEMON_SERVICE "/instances", recover_down}, {STORE_SERVICE "/instances", recover_down},
+	    {RUN_Q, recover_down}};
 	const struct dirent *f;
+	DIR *d;
 
-	while (d && (f = readdir(d)) != NULL)
-		if (name_ok(f->d_name) && !is_dom0(f->d_name))
-			recover(s, f->d_name);
-	if (d)
-		closedir(d);
+	for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+		d = opendir(places[i].dir);
+		while (d && (f = readdir(d)) != NULL)
+			if (name_ok(f->d_name) && !is_dom0(f->d_name))
+				places[i].fn(s, f->d_name);
+		if (d)
+			closedir(d);
+	}
 }

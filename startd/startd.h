@@ -102,7 +102,7 @@ struct disp {
 	char name[NAME_LEN_MAX + 1], base[NAME_LEN_MAX + 1], label[16];
 	enum disp_stage stage;
 	uint32_t id;
-	bool preloaded;
+	bool preloaded, answered;
 	uint64_t stamp; /* of the files that it was made by */
 	struct client *client;
 };

@@ -34,7 +34,7 @@
 #define LEGACY_POLICY "/etc/qubes-rpc/policy"
 #define LOG_DIR "/var/log/qubes"
 #define AUDIT_DIR LOG_DIR "/audit"
-#define VAR_DIR "/var/lib/qubes" /* qids, vm/NAME/private (kept between starts) */
+#define VAR_DIR "/var/lib/qubes" /* qids, and volumes: storage/storage.h */
 
 #define S6_SCAN                                                                                    \
 	RUN_DIR "/s6" /* the scan directory; S6_SCAN/vm, S6_SCAN/qrexecd are instance makers */

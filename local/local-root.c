@@ -24,6 +24,9 @@
 #define ROOT TREE "/root"   /* the guest's root */
 #define UPPER TREE "/upper"
 #define WORK TREE "/work"
+#define LOWER TREE "/lower"   /* a template that a key names */
+#define LAYERS TREE "/layers" /* of a whole tree */
+#define SKEL TREE "/skel"     /* what goes over a whole tree: in place of ROOT then */
 
 struct entry {
 	const char *path;
@@ -31,33 +34,37 @@ struct entry {
 	uid_t uid;
 };
 
-/* Directories of the guest that are its own. */
+/* Directories of the guest that are its own, below its tree. */
 static const struct entry dirs[] = {
-    {ROOT, 0755, 0},
-    {ROOT "/dev", 0755, 0},
-    {ROOT "/dev/pts", 0755, 0},
-    {ROOT "/dev/shm", 01777, 0},
-    {ROOT "/home", 0755, 0},
-    {ROOT "/home/user", 0700, 1000},
-    {ROOT "/mnt", 0755, 0},
-    {ROOT "/opt", 0755, 0},
-    {ROOT "/proc", 0555, 0},
-    {ROOT "/root", 0700, 0},
-    {ROOT "/run", 0755, 0},
-    {ROOT "/run/qubes", 0755, 0},
-    {ROOT "/run/user", 0755, 0},
-    {ROOT "/run/user/1000", 0700, 1000},
-    {ROOT "/run/vchan", 0755, 0},
-    {ROOT "/rw", 0755, 0},
-    {ROOT "/srv", 0755, 0},
-    {ROOT "/sys", 0555, 0},
-    {ROOT "/tmp", 01777, 0},
-    {ROOT "/var", 0755, 0},
-    {ROOT "/var/cache", 0755, 0},
-    {ROOT "/var/lib", 0755, 0},
-    {ROOT "/var/log", 0755, 0},
-    {ROOT "/var/spool", 0755, 0},
-    {ROOT "/var/tmp", 01777, 0},
+    {"", 0755, 0},
+    {"/dev", 0755, 0},
+    {"/dev/pts", 0755, 0},
+    {"/dev/shm", 01777, 0},
+    {"/home", 0755, 0},
+    {"/home/user", 0700, 1000},
+    {"/mnt", 0755, 0},
+    {"/opt", 0755, 0},
+    {"/proc", 0555, 0},
+    {"/root", 0700, 0},
+    {"/run", 0755, 0},
+    {"/run/qubes", 0755, 0},
+    {"/run/user", 0755, 0},
+    {"/run/user/1000", 0700, 1000},
+    {"/run/vchan", 0755, 0},
+    {"/rw", 0755, 0},
+    {"/srv", 0755, 0},
+    {"/sys", 0555, 0},
+    {"/tmp", 01777, 0},
+    {"/var", 0755, 0},
+    {"/var/cache", 0755, 0},
+    {"/var/lib", 0755, 0},
+    {"/var/log", 0755, 0},
+    {"/var/spool", 0755, 0},
+    {"/var/tmp", 01777, 0},
+};
+
+/* The same in the layer over the template's. */
+static const struct entry uppers[] = {
     {UPPER "/etc", 0755, 0},
     {UPPER "/etc/qubes", 0755, 0},
     {UPPER "/etc/qubes/rpc-config", 0755, 0},
@@ -74,17 +81,20 @@ static const struct entry dirs[] = {
 static const char *const opaque[] = {
     UPPER "/etc/qubes", UPPER "/etc/qubes-rpc", UPPER "/usr/local/etc"};
 
-static const struct {
+struct link {
 	const char *target, *path;
-} links[] = {
+};
+static const struct link dev_links[] = {
+    {"/proc/self/fd", "/dev/fd"},
+    {"/proc/self/fd/0", "/dev/stdin"},
+    {"/proc/self/fd/1", "/dev/stdout"},
+    {"/proc/self/fd/2", "/dev/stderr"},
+    {"pts/ptmx", "/dev/ptmx"},
+    {"/proc/1/fd/1", "/dev/console"},
+};
+static const struct link links[] = {
     {"/run", ROOT "/var/run"},
     {"/run/lock", ROOT "/var/lock"},
-    {"/proc/self/fd", ROOT "/dev/fd"},
-    {"/proc/self/fd/0", ROOT "/dev/stdin"},
-    {"/proc/self/fd/1", ROOT "/dev/stdout"},
-    {"/proc/self/fd/2", ROOT "/dev/stderr"},
-    {"pts/ptmx", ROOT "/dev/ptmx"},
-    {"/proc/1/fd/1", ROOT "/dev/console"},
     {"/proc/self/mounts", UPPER "/etc/mtab"},
     {"/rw/usrlocal/etc/qubes-rpc", UPPER "/usr/local/etc/qubes-rpc"},
 };
@@ -158,12 +168,12 @@ static const char *
 layer(const struct domain *d, const char *name)
 {
 	static char to[128], up[128];
-	char from[sizeof d->conf->root + 16], target[256], work[128], opt[1024];
+	char from[sizeof LOWER + 16], target[256], work[128], opt[1024];
 	struct stat st;
 	const char *e;
 	ssize_t n;
 
-	snprintf(from, sizeof from, "%s/%s", d->conf->root, name);
+	snprintf(from, sizeof from, "%s/%s", d->disks.disk[VOL_ROOT].fd >= 0 ? LOWER : "", name);
 	snprintf(to, sizeof to, ROOT "/%s", name);
 	snprintf(up, sizeof up, UPPER "/%s", name);
 	snprintf(work, sizeof work, WORK "/%s", name);
@@ -201,14 +211,27 @@ make_parents(const struct domain *d, const char *base, const char *path)
 	return access(full, F_OK) < 0 ? make_dir(d, full, 0755, 0) : NULL;
 }
 
+/* Directories, devices and links below base. */
 static const char *
-make_devices(void)
+make_skeleton(const struct domain *d, const char *base)
 {
-	char from[32], to[64];
+	static char to[128];
+	char from[32];
+	const char *e;
 
+	for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
+		snprintf(to, sizeof to, "%s%s", base, dirs[i].path);
+		if ((e = make_dir(d, to, dirs[i].mode, dirs[i].uid)) != NULL)
+			return e;
+	}
+	for (size_t i = 0; i < sizeof dev_links / sizeof *dev_links; i++) {
+		snprintf(to, sizeof to, "%s%s", base, dev_links[i].path);
+		if ((e = make_link(d, dev_links[i].target, to)) != NULL)
+			return e;
+	}
 	for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
 		snprintf(from, sizeof from, "/dev/%s", devices[i]);
-		snprintf(to, sizeof to, ROOT "/dev/%s", devices[i]);
+		snprintf(to, sizeof to, "%s/dev/%s", base, devices[i]);
 		if (mknod(to, S_IFREG | 0600, 0) < 0 || bind(from, to, MS_NOSUID | MS_NOEXEC))
 			return devices[i];
 	}
@@ -216,32 +239,12 @@ make_devices(void)
 }
 
 /* The qube's own directory, kept between starts. */
-static const char *private(const struct domain *d)
+static const char *private(const struct domain *d, const char *base)
 {
-	static char dir[256], sub[300];
-	static const struct entry kept[] = {{"", 0755, 0}, {"/home", 0755, 0},
-	    {"/home/user", 0700, 1000}, {"/usrlocal", 0755, 0}, {"/usrlocal/etc", 0755, 0},
-	    {"/usrlocal/etc/qubes-rpc", 0755, 1000}};
-	struct stat st;
-	const char *e;
+	static char to[64];
 
-	snprintf(dir, sizeof dir, VAR_DIR "/vm/%s", d->state->name);
-	(void)mkdir(VAR_DIR "/vm", 0700);
-	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-		return dir;
-	for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
-		/* What is there belongs to the qube: nothing in it is followed or changed from
-		 * here. */
-		snprintf(sub, sizeof sub, "%s/private%s", dir, kept[i].path);
-		if (lstat(sub, &st) == 0 && S_ISDIR(st.st_mode))
-			continue;
-		if (i > 0 && lstat(sub, &st) == 0)
-			break;
-		if ((e = make_dir(d, sub, kept[i].mode, kept[i].uid)) != NULL)
-			return e;
-	}
-	snprintf(sub, sizeof sub, "%s/private", dir);
-	return bind(sub, ROOT "/rw", MS_NODEV | MS_NOSUID);
+	snprintf(to, sizeof to, "%s/rw", base);
+	return d->disks.disk[VOL_PRIVATE].fd >= 0 ? tree_attach(PRIVATE_FD, to) : NULL;
 }
 
 static const char *
@@ -289,23 +292,22 @@ own_services(const struct domain *d)
 	return e;
 }
 
-/* Our programs and default services, whatever template it is. */
+/* Our programs, whatever template it is. */
 static const char *
-own_programs(const struct domain *d)
+bind_programs(const struct domain *d, const char *base)
 {
-	static const char *const names[] = {"qrexec-client-vm", "qubesdb-read", "qubesdb-write",
-	    "qubesdb-rm", "qubesdb-list", "qubesdb-multiread", "qubesdb-watch", "qubesdb-read-bool",
-	    "qubesdb-cmd"};
 	static char to[512];
 	char from[256];
 	const char *e;
 
-	if ((e = make_parents(d, ROOT, LIBDIR)) != NULL ||
-	    (e = bind(LIBDIR, ROOT LIBDIR, MS_RDONLY | MS_NODEV | MS_NOSUID)) != NULL)
+	snprintf(to, sizeof to, "%s" LIBDIR, base);
+	if ((e = make_parents(d, base, LIBDIR)) != NULL ||
+	    (e = make_parents(d, base, "/usr/bin")) != NULL ||
+	    (e = bind(LIBDIR, to, MS_RDONLY | MS_NODEV | MS_NOSUID)) != NULL)
 		return e;
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-		snprintf(from, sizeof from, "%s/%s", BINDIR, names[i]);
-		snprintf(to, sizeof to, ROOT "/usr/bin/%s", names[i]);
+	for (size_t i = 0; own_programs[i]; i++) {
+		snprintf(from, sizeof from, "%s/%s", BINDIR, own_programs[i]);
+		snprintf(to, sizeof to, "%s/usr/bin/%s", base, own_programs[i]);
 		if (access(to, X_OK) == 0 || access(from, X_OK) < 0)
 			continue;
 		if ((mknod(to, S_IFREG | 0755, 0) < 0 && errno != EEXIST) ||
@@ -315,36 +317,60 @@ own_programs(const struct domain *d)
 	return NULL;
 }
 
+/* What is the template's, and the layer over it. */
+static const char *
+layered(const struct domain *d)
+{
+	const char *e = NULL;
+
+	if (d->disks.disk[VOL_ROOT].fd >= 0)
+		e = mkdir(LOWER, 0700) < 0 ? LOWER : tree_attach(ROOT_FD, LOWER);
+	for (size_t i = 0; !e && i < sizeof uppers / sizeof *uppers; i++)
+		e = make_dir(d, uppers[i].path, uppers[i].mode, uppers[i].uid);
+	if (!e && (e = own_files(d)) == NULL)
+		e = own_services(d);
+	for (size_t i = 0; !e && i < sizeof layers / sizeof *layers; i++)
+		e = layer(d, layers[i]);
+	return e;
+}
+
+static bool
+is_whole(const struct domain *d)
+{
+	return d->disks.disk[VOL_ROOT].whole && d->disks.disk[VOL_ROOT].path[0];
+}
+
 const char *
 root_build(const struct domain *d)
 {
-	static char channels[64];
+	static char channels[64], vchan[64];
+	const char *const base = is_whole(d) ? SKEL : ROOT;
 	const char *e = NULL;
 
-	snprintf(channels, sizeof channels, RUN_LOCAL "/%s", d->state->name);
 	umask(0);
-	if (strpbrk(d->conf->root, ":,\\")) {
-		errno = EINVAL;
-		return "root";
-	}
 	if (mkdir(TREE, 0700) < 0 && errno != EEXIST)
 		return TREE;
+	if ((e = tree_take(d)) != NULL)
+		return e;
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return "mount namespace";
 	if (mount("qube", TREE, "tmpfs", MS_NODEV, "mode=0755,size=50%,nr_inodes=500k") < 0)
 		return TREE;
 	if (mkdir(UPPER, 0755) < 0 || mkdir(WORK, 0700) < 0 || mkdir(TREE "/proc", 0755) < 0)
 		return TREE;
-	for (size_t i = 0; !e && i < sizeof dirs / sizeof *dirs; i++)
-		e = make_dir(d, dirs[i].path, dirs[i].mode, dirs[i].uid);
-	if (!e && (e = own_files(d)) == NULL)
-		e = own_services(d);
-	for (size_t i = 0; !e && i < sizeof layers / sizeof *layers; i++)
-		e = layer(d, layers[i]);
-	if (e || (e = make_devices()) != NULL || (e = private(d)) != NULL ||
-	    (e = own_programs(d)) != NULL ||
-	    (e = bind(channels, ROOT "/run/vchan", MS_NODEV | MS_NOSUID | MS_NOEXEC)) != NULL)
+	if ((e = make_skeleton(d, base)) != NULL)
 		return e;
+	snprintf(channels, sizeof channels, RUN_LOCAL "/%s", d->state->name);
+	snprintf(vchan, sizeof vchan, "%s/run/vchan", base);
+	if (is_whole(d))
+		e = mkdir(ROOT, 0755) < 0 ? ROOT : tree_build(d, ROOT, LAYERS);
+	else
+		e = layered(d);
+	if (e || (e = private(d, base)) != NULL || (e = bind_programs(d, base)) != NULL ||
+	    (e = bind(channels, vchan, MS_NODEV | MS_NOSUID | MS_NOEXEC)) != NULL)
+		return e;
+	close(ROOT_FD);
+	close(PRIVATE_FD);
 	if (mount("/proc", TREE "/proc", NULL, MS_BIND, NULL) < 0)
 		return "/proc";
 	if (chdir(TREE) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
@@ -353,14 +379,31 @@ root_build(const struct domain *d)
 	return NULL;
 }
 
+/* What a qube keeps; there from its first start on. Whatever it makes of it, it is inside. */
+static void
+keep_dirs(void)
+{
+	static const struct entry kept[] = {{"/rw/home", 0755, 0}, {"/rw/home/user", 0700, 1000},
+	    {"/rw/usrlocal", 0755, 0}, {"/rw/usrlocal/etc", 0755, 0},
+	    {"/rw/usrlocal/etc/qubes-rpc", 0755, 1000}};
+
+	for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+		if (mkdir(kept[i].path, kept[i].mode) == 0 && kept[i].uid)
+			(void)chown(kept[i].path, kept[i].uid, kept[i].uid);
+}
+
 /* Dom0's /proc was visible until here: the kernel lets a user namespace mount its own only then. */
 const char *
-root_enter(void)
+root_enter(const struct domain *d)
 {
 	struct stat st;
+	const char *e;
 
+	umask(022);
 	if (mount("/root", "/root", NULL, MS_BIND | MS_REC, NULL) < 0)
 		return "/";
+	if (is_whole(d) && (e = tree_fit("/skel", "/root")) != NULL)
+		return e;
 	if (mount("proc", "/root/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
 		return "/proc";
 	if (mount("devpts", "/root/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
@@ -369,6 +412,9 @@ root_enter(void)
 	if (chdir("/root") < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
 	    umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return "pivot_root";
+	if (is_whole(d))
+		tree_files(d);
+	keep_dirs();
 	/* The guest's own /rw decides: a link there must not lead anywhere, which inside it cannot.
 	 */
 	if (lstat("/rw/home/user", &st) == 0 && S_ISDIR(st.st_mode) &&

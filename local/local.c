@@ -3,7 +3,6 @@
  * The local backend: a domain is a process (vm-init) in namespaces of its own, its root mapped to a
  * uid range of the qube's. It isolates no better than a container.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -27,10 +26,10 @@
 
 #include "local.h"
 #include "log.h"
+#include "storage/storage-tree.h"
 
 #define DOMID_FILE RUN_VM "/.domid"
 #define GUEST_NPROC 8192
-#define ROUNDS_MAX 100000 /* directories nested deeper than this stay */
 
 void
 domain_warn(void)
@@ -176,7 +175,7 @@ guest_main(const struct domain *d, int gate)
 	if (!e && syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
 		e = "keyring";
 	if (!e)
-		e = root_enter();
+		e = root_enter(d);
 	if (!e && (sethostname(d->state->name, strlen(d->state->name)) < 0 || !loopback_up()))
 		e = "host name, lo";
 	if (e)
@@ -207,10 +206,23 @@ write_map(pid_t pid, const char *file, const char *text)
 	return ok;
 }
 
-/* fds 0, 1, 2 and 3 as the guest gets them; nothing else of ours goes in but *keep. */
+/* Until it executes something. */
+static bool
+hold(int fd, int as)
+{
+	close(as);
+	return fd < 0 || dup3(fd, as, O_CLOEXEC) == as;
+}
+
+/*
+ * fds 0, 1, 2 and 3 as the guest gets them; nothing else of ours goes in but *keep, and until its
+ * tree stands the volumes: ROOT_FD and PRIVATE_FD, closed where there is none.
+ */
 static bool
 guest_fds(const struct domain *d, int *keep)
 {
+	const int root = fcntl(d->disks.disk[VOL_ROOT].fd, F_DUPFD, 14);
+	const int private = fcntl(d->disks.disk[VOL_PRIVATE].fd, F_DUPFD, 14);
 	const int null = open("/dev/null", O_RDWR | O_CLOEXEC), con = open_console(d, 0);
 	const int end = open(vm_path(d, "end"), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 	const int high = fcntl(*keep, F_DUPFD, 10), con2 = fcntl(con, F_DUPFD, 11);
@@ -221,7 +233,8 @@ guest_fds(const struct domain *d, int *keep)
 	*keep = 4;
 	return dup2(null2, 0) == 0 && dup2(con2, 1) == 1 && dup2(con2, 2) == 2 &&
 	       dup2(end2, GUEST_END_FD) == GUEST_END_FD && dup2(high, 4) == 4 &&
-	       syscall(SYS_close_range, 5, ~0u, 0) == 0;
+	       hold(root, ROOT_FD) && hold(private, PRIVATE_FD) &&
+	       syscall(SYS_close_range, PRIVATE_FD + 1, ~0u, 0) == 0;
 }
 
 /*
@@ -421,66 +434,6 @@ domain_end(struct domain *d)
 	return si.si_status == SIGINT ? END_POWEROFF : END_CRASH;
 }
 
-/* Unlinks what is in dir; what is a directory itself moves up to top under a fresh name, for later.
- */
-static void
-empty_one(int top, int dir, unsigned *serial)
-{
-	const int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
-	const struct dirent *f;
-	char fresh[32];
-
-	while (d && (f = readdir(d)) != NULL) {
-		if (strcmp(f->d_name, ".") == 0 || strcmp(f->d_name, "..") == 0)
-			continue;
-		if (unlinkat(dir, f->d_name, 0) == 0 ||
-		    unlinkat(dir, f->d_name, AT_REMOVEDIR) == 0 || dir == top)
-			continue;
-		snprintf(fresh, sizeof fresh, ".gone.%u", (*serial)++);
-		(void)renameat(dir, f->d_name, top, fresh);
-	}
-	if (d)
-		closedir(d);
-	else if (copy >= 0)
-		close(copy);
-}
-
-/*
- * Removes a directory in which a guest could write: by descriptors, nothing is followed, and
- * however deep a guest has nested, not recursively.
- */
-static void
-remove_tree(const char *path)
-{
-	const int top = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	unsigned serial = 0;
-
-	for (int i = 0; top >= 0 && i < ROUNDS_MAX && rmdir(path) < 0 && errno == ENOTEMPTY; i++) {
-		const struct dirent *f;
-		DIR *d;
-
-		empty_one(top, top, &serial);
-		d = opendir(path); /* what is left are directories: one level of each */
-		while (d && (f = readdir(d)) != NULL) {
-			const int sub =
-			    f->d_name[0] == '.' && (!f->d_name[1] || f->d_name[1] == '.')
-				? -1
-				: openat(top, f->d_name,
-				      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-			if (sub < 0)
-				continue;
-			empty_one(top, sub, &serial);
-			close(sub);
-		}
-		if (!d)
-			break;
-		closedir(d);
-	}
-	if (top >= 0)
-		close(top);
-}
-
 void
 domain_cleanup(struct domain *d)
 {
@@ -490,6 +443,6 @@ domain_cleanup(struct domain *d)
 	close_fd(&d->console_fd);
 	close_fd(&d->word_fd);
 	snprintf(dir, sizeof dir, RUN_LOCAL "/%s", d->state->name);
-	remove_tree(dir);
-	remove_tree(vm_path(d, NULL));
+	(void)tree_remove(AT_FDCWD, dir);
+	(void)tree_remove(AT_FDCWD, vm_path(d, NULL));
 }

@@ -23,7 +23,26 @@
  */
 const char *root_build(const struct domain *d);
 /* Inside the guest's own namespaces: what only they can mount, then the tree becomes the root. */
-const char *root_enter(void);
+const char *root_enter(const struct domain *d);
+
+/* In the builder: volumes, O_PATH, and after tree_take mounts that are nowhere yet; closed where
+ * there is none. */
+#define ROOT_FD 5
+#define PRIVATE_FD 6
+
+/*
+ * local-tree.c: mounts of volumes, and a root that is a whole tree of storage's. tree_take comes
+ * before the builder's own mount namespace. tree_build mounts it at to: the template writes it,
+ * others have a throw-away layer over it, in the fresh directory layers. tree_fit: as the guest's
+ * own root, in its namespaces, puts what is at skel over what is at root: no link in the tree leads
+ * further than the guest may go. tree_files: the same, in the tree.
+ */
+const char *tree_take(const struct domain *d);
+const char *tree_attach(int fd, const char *to);
+const char *tree_build(const struct domain *d, const char *to, const char *layers);
+const char *tree_fit(const char *skel, const char *root);
+void tree_files(const struct domain *d);
+extern const char *const own_programs[]; /* ends with NULL */
 
 static inline uid_t
 guest_uid(const struct domain *d, uid_t uid)

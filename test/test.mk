@@ -35,8 +35,12 @@ FUZZ_SRC_f-data-channel = $(RPC_SRC)
 FUZZ_SRC_f-service-cmd = $(RPC_SRC)
 FUZZ_SRC_f-rpcconf = $(RPC_SRC)
 
-UNIT_SRC_t-vmstart = startd/qids.c startd/startd-req.c local/local.c local/local-root.c local/local-pause.c console/console.c console/source-local.c
+UNIT_SRC_t-vmstart = startd/qids.c startd/startd-req.c local/local.c local/local-root.c local/local-tree.c local/local-pause.c storage/storage-rmtree.c console/console.c console/source-local.c
 UNIT_SRC_t-chand = chand/local.c chand/request.c
+UNIT_SRC_t-storage = $(STORAGE_SRC)
+UNIT_SRC_t-storage-cut = $(STORAGE_SRC)
+# Where power goes, or what fails, among storage's changes of files.
+$(O)/aobj/storage/%.o $(O)/aobj/test/unit/t-storage-cut.o: CPPFLAGS += -DSTORAGE_CUT
 UNIT_SRC_t-qdb-keys = qdb/keys.c
 UNIT_SRC_t-ring = xen/ring.c
 UNIT_SRC_t-store = xen/store.c xen/store-ops.c

@@ -98,6 +98,8 @@ build(struct domain *d, int dir, const char *name)
 	snprintf(s->uuid, sizeof s->uuid, "%s", d->conf->uuid);
 	snprintf(s->state, sizeof s->state, "Paused");
 	hexid_new(s->session);
+	if ((e = storage_start(d->conf, &d->disks, NULL)) != NULL)
+		return e;
 	s->init_born = domain_stamp(d);
 	if (s->init_born == 0)
 		return "this backend builds nothing ahead";
@@ -118,6 +120,7 @@ sweep(struct domain *d, int dir, const char *name, bool want, bool *kept)
 		*d->state = (struct vm_state){0};
 		snprintf(d->state->name, sizeof d->state->name, "%s", name);
 		domain_cleanup(d);
+		storage_stop(d->conf, false);
 		return;
 	}
 	if (want && fresh(d) && domain_adopt(d)) {
@@ -126,6 +129,7 @@ sweep(struct domain *d, int dir, const char *name, bool want, bool *kept)
 	}
 	(void)unlinkat(dir, name, 0);
 	domain_cleanup(d);
+	storage_stop(d->conf, false);
 	logit("what was built ahead is thrown away");
 }
 
@@ -146,6 +150,8 @@ see_to(struct domain *d, const char *name, bool want)
 	if (want && !kept && !is_up(name) && (e = build(d, dir, name)) != NULL) {
 		err = errno;
 		domain_cleanup(d);
+		storage_close(&d->disks);
+		storage_stop(d->conf, false);
 		logit(
 		    "nothing is built ahead: %s%s%s", e, err ? ": " : "", err ? strerror(err) : "");
 	}

@@ -33,6 +33,7 @@
 #define GRACE_S 10 /* what startd may take longer than the agent's time limit */
 #define DOWN_MS 8000
 #define STATE_AGAIN_MS 1000
+#define PROGRESS_MS 5000
 
 static void ask(struct loop *l, int fd, short revents, void *arg);
 
@@ -259,6 +260,7 @@ on_gone(struct loop *l, int fd, short revents, void *arg)
 		return;
 	loop_del(l, fd);
 	code = domain_end(&k->dom);
+	k->clean = code == END_POWEROFF && k->started;
 	set_state(k, code == END_CRASH && !over(k) ? "Crashed" : "Dying");
 	if (k->no_good)
 		code = END_FAILURE;
@@ -331,6 +333,8 @@ clean_up(struct keeper *k, int code, const char *why)
 
 	keeper_console_end(k);
 	domain_cleanup(&k->dom);
+	storage_close(&k->dom.disks);
+	storage_stop(&k->conf, k->clean);
 	if (unlinkat(k->state_dir, k->state.name, 0) < 0 && errno != ENOENT)
 		logit("state not removed: %s", strerror(errno));
 	if (!buf_printf(&req, "op=down\nname=%s\ncode=%d\n", k->state.name, code) ||
@@ -412,9 +416,29 @@ announce(struct keeper *k)
 	logit("session %s, domain %u", k->state.session, k->state.domid);
 }
 
+/* A template's root is copied where the file system cannot do without: that may take its time. */
+static void
+copying(void *arg, uint64_t done, uint64_t of)
+{
+	static uint64_t last;
+
+	(void)arg;
+	if (last == 0)
+		last = now_ms();
+	if (now_ms() - last < PROGRESS_MS)
+		return;
+	last = now_ms();
+	if (of)
+		logit("copied %llu of %llu MiB", (unsigned long long)done >> 20,
+		    (unsigned long long)of >> 20);
+	else
+		logit("copied %llu MiB", (unsigned long long)done >> 20);
+}
+
 static void
 build(struct keeper *k)
 {
+	static const struct storage_progress progress = {copying, NULL};
 	const char *e;
 
 	k->state.qid = qid_of(k->conf.name);
@@ -423,11 +447,14 @@ build(struct keeper *k)
 	hexid_new(k->state.session);
 	snprintf(k->state.uuid, sizeof k->state.uuid, "%s", k->conf.uuid);
 	k->state.init_pid = k->state.init_born = 0;
-	e = domain_prepare(&k->dom);
+	e = storage_start(&k->conf, &k->dom.disks, &progress);
+	if (!e)
+		e = domain_prepare(&k->dom);
 	if (!e)
 		e = domain_build(&k->dom);
 	if (e)
 		give_back(k, e);
+	storage_close(&k->dom.disks);
 	announce(k);
 }
 
@@ -523,6 +550,8 @@ main(int argc, char **argv)
 		k.ready_fd = (int)ready;
 	k.dom = (struct domain){
 	    .conf = &k.conf, .state = &k.state, .end_fd = -1, .console_fd = -1, .word_fd = -1};
+	for (int i = 0; i < VOL_N; i++)
+		k.dom.disks.disk[i].fd = -1;
 	k.loop = loop_new();
 	if (!loop_signals(k.loop, sigs, 5, on_signal, &k))
 		die("signals");
@@ -531,7 +560,12 @@ main(int argc, char **argv)
 		return only == 'p' ? ahead_build(&k.dom, argv[optind])
 				   : ahead_drop(&k.dom, argv[optind]);
 	lock = ahead_lock(argv[optind]);
-	if (!adopt(&k, argv[optind])) {
+	if (adopt(&k, argv[optind])) {
+		const char *e = storage_adopt(&k.conf);
+
+		if (e)
+			logit("%s: %s: others are not kept from them", e, strerror(errno));
+	} else {
 		domain_warn();
 		build(&k);
 	}

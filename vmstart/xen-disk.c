@@ -59,10 +59,13 @@ static const char *
 disk_open(struct xen_disk *k)
 {
 	static char why[VM_PATH_LEN + 64];
+	char path[32];
 	struct stat st;
 
 	snprintf(why, sizeof why, "disk %s", k->path);
-	k->image = open(k->path, (k->write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
+	snprintf(path, sizeof path, "/proc/self/fd/%d", k->from);
+	k->image = open(
+	    k->from >= 0 ? path : k->path, (k->write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
 	if (k->image < 0 || fstat(k->image, &st) < 0)
 		return why;
 	if (S_ISREG(st.st_mode)) {

@@ -119,23 +119,32 @@ plan_kernel(struct xen *x, const struct vmconf *c)
 
 /*
  * A root that comes from the template is shared: read-only (the stock initramfs then puts a layer
- * of the volatile disk over it). Who has one of his own writes it.
+ * of the volatile disk over it). Who has one of his own writes it. Without a start (domain_stamp)
+ * it is what a start would find.
  */
 static void
-plan_disks(struct xen *x, const struct vmconf *c)
+plan_disks(struct xen *x, const struct domain *d)
 {
+	static struct storage_disks found;
+	const struct storage_disk *k = d->disks.disk;
 	static const char *const devs[XEN_DISKS] = {"xvda", "xvdb", "xvdc", "xvdd"};
 
 	for (int i = 0; i < XEN_DISKS; i++) {
 		x->disk[i].dev = devs[i];
 		x->disk[i].image = x->disk[i].fd = -1;
 		x->disk[i].write = i < 3;
+		x->disk[i].from = -1;
 	}
-	x->disk[0].write = c->template[0] == '\0';
 	x->disk[2].wipe = true;
-	snprintf(x->disk[0].path, sizeof x->disk[0].path, "%s", c->root);
-	snprintf(x->disk[1].path, sizeof x->disk[1].path, "%s", c->private);
-	snprintf(x->disk[2].path, sizeof x->disk[2].path, "%s", c->volatile_);
+	if (!k[VOL_ROOT].path[0] && !k[VOL_PRIVATE].path[0] && !k[VOL_VOLATILE].path[0]) {
+		storage_would(d->conf, &found);
+		k = found.disk;
+	}
+	for (int i = VOL_ROOT; i <= VOL_VOLATILE; i++) {
+		x->disk[i].write = k[i].write;
+		x->disk[i].from = k[i].path[0] ? k[i].fd : -1;
+		snprintf(x->disk[i].path, sizeof x->disk[i].path, "%s", k[i].path);
+	}
 }
 
 static const char *
@@ -190,7 +199,7 @@ plan_what(struct domain *d, struct xen *x)
 	if (strcmp(c->virt_mode, "hvm") == 0)
 		return "virt_mode hvm is not served yet: use pvh or pv";
 	x->pvh = strcmp(c->virt_mode, "pvh") == 0;
-	plan_disks(x, c);
+	plan_disks(x, d);
 	if ((e = plan_kernel(x, c)) != NULL)
 		return e;
 	plan_netvm(x, c);

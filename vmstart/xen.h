@@ -25,6 +25,7 @@ struct xen_disk {
 	const char *dev;	     /* xvda... */
 	char path[VM_PATH_LEN + 48]; /* empty: there is none */
 	bool write, wipe;	     /* wipe: its content is thrown away */
+	int from;		     /* O_PATH of exactly that, of struct domain; -1: by its path */
 	int image, fd;		     /* the image file; the loop device or block device: -1 */
 	uint32_t major, minor;
 	char id[48]; /* of what is behind it, the same for all its names */

@@ -609,7 +609,7 @@ def files():
             attempt("chmod " + f, lambda: os.chmod(f, 0o666))
             attempt("replace " + f, lambda: os.rename(RUN + "/q/work/.mine", f))
         for f in ("/etc/shadow", LOGS + "audit/work/current", LOGS + "audit/vault/current", LOGS + "vault/vm/current",
-                  "/var/lib/qubes/vm/vault/private"):
+                  "/var/lib/qubes/appvms/vault/private@1"):
             attempt("read " + f, lambda: os.listdir(f) if os.path.isdir(f) else open(f).read(1))
         attempt("chmod q/vault", lambda: os.chmod(RUN + "/q/vault", 0o777))
         attempt("rename q/work", lambda: os.rename(RUN + "/q/work", RUN + "/q/fourth"))

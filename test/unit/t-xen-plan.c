@@ -15,6 +15,18 @@ static struct vm_state state;
 static struct domain d = {.conf = &conf, .state = &state};
 static uint64_t free_mib;
 
+/* Keys alone. */
+void
+storage_would(const struct vmconf *c, struct storage_disks *out)
+{
+	memset(out, 0, sizeof *out);
+	snprintf(out->disk[VOL_ROOT].path, STORAGE_PATH, "%s", c->root);
+	snprintf(out->disk[VOL_PRIVATE].path, STORAGE_PATH, "%s", c->private);
+	snprintf(out->disk[VOL_VOLATILE].path, STORAGE_PATH, "%s", c->volatile_);
+	out->disk[VOL_ROOT].write = !c->template[0];
+	out->disk[VOL_PRIVATE].write = out->disk[VOL_VOLATILE].write = true;
+}
+
 int
 my_physinfo(xc_interface *xch, xc_physinfo_t *info)
 {

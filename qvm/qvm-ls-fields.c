@@ -254,7 +254,8 @@ property_get(const struct qube *q, const char *name, char out[VALUE_MAX])
 		text(out, value);
 	} else if (k != NULL) {
 		key_print(&v.conf, k, out);
-		text(out, out);
+		if (*out == '\0')
+			text(out, "");
 	}
 	return p != NULL || k != NULL;
 }

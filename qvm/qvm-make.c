@@ -49,7 +49,8 @@ make_property(int dir, struct buf *text, const char *class, const char *name, co
 	if (one_of(given, name))
 		usage("%s: not by --property", name);
 	if (why != NULL)
-		usage("no such property: %s", strchr(why, ' ') ? strrchr(why, 'y') + 2 : why);
+		usage("no such property: %s %s", text_esc(name),
+		    strchr(why, '(') != NULL ? strchr(why, '(') : "");
 	k = key_find(name);
 	if (k != NULL && k->flags & ONLY)
 		usage("%s: a property of the machine (qubes-prefs)", name);
@@ -109,10 +110,10 @@ make_qube(int dir, const char *name, const struct buf *text, const struct source
 	bad = volumes(&c, from);
 	progress_end();
 	if (bad != NULL) {
-		if (errno == EEXIST || errno == EBUSY)
-			say("%s: there already, or just being made or removed, or what it is made "
-			    "of is in use: %s",
-			    name, bad);
+		if (errno == EEXIST)
+			say("%s: there is a qube of this name already", name);
+		else if (errno == EBUSY)
+			say("%s", bad);
 		else
 			say_storage(bad);
 		storage_done();

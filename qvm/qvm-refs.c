@@ -22,7 +22,7 @@ template_fits(const char *class, const struct vmconf *t)
 			   "true)",
 			   t->name, t->name);
 	return is(t, "TemplateVM") ||
-	       say("%s: a %s, not a TemplateVM (qvm-ls --class TemplateVM)", t->name, t->type);
+	       say("%s: not a TemplateVM, but an %s (qvm-ls --class TemplateVM)", t->name, t->type);
 }
 
 bool

@@ -22,7 +22,8 @@ template_fits(const char *class, const struct vmconf *t)
 			   "true)",
 			   t->name, t->name);
 	return is(t, "TemplateVM") ||
-	       say("%s: not a TemplateVM, but an %s (qvm-ls --class TemplateVM)", t->name, t->type);
+	       say("%s: not a TemplateVM, its class is %s (qvm-ls --class TemplateVM lists them)",
+		   t->name, t->type);
 }
 
 bool

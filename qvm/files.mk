@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # The commands that manage qubes: one program, and a link for each (qvm-main.c has the same list).
 QVM_TOOLS = qubes-prefs qvm-check qvm-clone qvm-create qvm-features qvm-kill qvm-ls qvm-pause qvm-prefs qvm-remove \
-	qvm-service qvm-shutdown qvm-start qvm-tags qvm-template-update qvm-unpause
+	qvm-service qvm-shutdown qvm-start qvm-tags qvm-template-update qvm-template-import qvm-unpause qvm-volume
 PROGS += qvm
 USER_PROGS += qvm
 LINKS += $(QVM_TOOLS:%=$(BINDIR)/%:qvm)

@@ -26,7 +26,9 @@ static const struct tool tools[] = {
     {"qvm-shutdown", qvm_shutdown},
     {"qvm-start", qvm_start},
     {"qvm-tags", qvm_tags},
+    {"qvm-template-import", qvm_template_import},
     {"qvm-unpause", qvm_unpause},
+    {"qvm-volume", qvm_volume},
 };
 #define NTOOLS (sizeof tools / sizeof *tools)
 

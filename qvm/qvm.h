@@ -15,7 +15,8 @@
 /* Each is like a main(): argv[0] is its name, the result the exit status. */
 typedef int tool_fn(int argc, char **argv);
 tool_fn qubes_prefs, qvm_check, qvm_clone, qvm_create, qvm_features, qvm_kill, qvm_ls, qvm_pause,
-    qvm_prefs, qvm_remove, qvm_service, qvm_shutdown, qvm_start, qvm_tags, qvm_unpause;
+    qvm_prefs, qvm_remove, qvm_service, qvm_shutdown, qvm_start, qvm_tags, qvm_template_import,
+    qvm_unpause, qvm_volume;
 
 #define EXIT_USAGE 2 /* as argparse has it */
 

@@ -163,20 +163,30 @@ valid(struct edit *ed)
 	    ed->e, "%.60s is not below " VAR_DIR ": only root's file may name it", path);
 }
 
+static void
+mark_of(const char *name, char mark[NAME_LEN_MAX + 8])
+{
+	snprintf(mark, NAME_LEN_MAX + 8, ".%s.gone", name);
+}
+
 /* The new text takes its place; fresh: unless something has it already. */
 static bool
 commit(struct edit *ed, bool fresh)
 {
+	char mark[NAME_LEN_MAX + 8];
 	int err;
 	bool ok;
 
 	if (!valid(ed))
 		return false;
+	mark_of(ed->name, mark);
 	ok = write_temp(ed) && (fresh ? linkat(ed->dir, ed->temp, ed->dir, ed->name, 0) == 0
 				      : renameat(ed->dir, ed->temp, ed->dir, ed->name) == 0);
 	err = errno;
 	if (!ok || fresh)
 		unlinkat(ed->dir, ed->temp, 0);
+	if (ok) /* a removal that did not come as far as that is off */
+		unlinkat(ed->dir, mark, 0);
 	errno = err;
 	if (ok && fsync(ed->dir) == 0)
 		return true;
@@ -439,6 +449,28 @@ unused(const struct edit *ed, vmedit_used *used, void *arg)
 	return false;
 }
 
+/* That it is to go is known from before it goes: whoever is interrupted here is gone on from. */
+static bool
+take_away(const struct edit *ed)
+{
+	char mark[NAME_LEN_MAX + 8];
+	int fd, err;
+
+	if (faccessat(ed->dir, ed->name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	unlinkat(ed->dir, ed->temp, 0);
+	mark_of(ed->name, mark);
+	fd = openat(ed->dir, mark, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd >= 0) /* a full disk is no reason to keep it */
+		close(fd);
+	if (fsync(ed->dir) == 0 && unlinkat(ed->dir, ed->name, 0) == 0)
+		return fsync(ed->dir) == 0;
+	err = errno;
+	unlinkat(ed->dir, mark, 0);
+	errno = err;
+	return false;
+}
+
 bool
 vmedit_remove_unused(
     int dir, const char *name, vmedit_used *used, void *arg, struct vmconf_error *e)
@@ -446,11 +478,7 @@ vmedit_remove_unused(
 	struct edit ed;
 	bool ok = begin(&ed, dir, name, e) && (used == NULL || unused(&ed, used, arg));
 
-	if (ok) {
-		unlinkat(dir, ed.temp, 0);
-		ok = (unlinkat(dir, name, 0) == 0 && fsync(dir) == 0) ||
-		     fails(&ed, "cannot be removed");
-	}
+	ok = ok && (take_away(&ed) || fails(&ed, "cannot be removed"));
 	finish(&ed);
 	return ok;
 }

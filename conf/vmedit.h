@@ -25,6 +25,7 @@ bool vmedit_set(
     int dir, const char *name, const char *key, const char *value, struct vmconf_error *e);
 /* One tag, there or not there, whatever others do to the other tags meanwhile. */
 bool vmedit_tag(int dir, const char *name, const char *tag, bool there, struct vmconf_error *e);
+/* Until its volumes are removed, too (storage_remove), ".NAME.gone" stands there. */
 bool vmedit_remove(int dir, const char *name, struct vmconf_error *e);
 /*
  * The same, but not (EBUSY) while other files name it (as template, netvm, default_dispvm and so

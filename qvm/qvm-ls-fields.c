@@ -298,6 +298,9 @@ field_find(const char *name, size_t n, struct field *f)
 		if (same)
 			*f = fields[i];
 	}
+	for (size_t i = 0; i < n && f->get == NULL; i++)
+		if (low[i] == '-')
+			low[i] = f->name[i] = '_';
 	return f->get != NULL || is_property(low);
 }
 

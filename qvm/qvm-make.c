@@ -75,6 +75,9 @@ say_storage(const char *what)
 	if (errno == ENOSPC)
 		return say(
 		    "%s: %s: make room and try again; nothing has changed", what, strerror(errno));
+	if (errno == EACCES)
+		return say(
+		    "%s: %s (only root and members of group qubes may)", what, strerror(errno));
 	if (errno != 0)
 		return say("%s: %s", what, strerror(errno));
 	return say("%s", what);

@@ -73,6 +73,27 @@ remove_qube(int base, const char *name)
 		logit("%s: not all of it is removed: %s", name, strerror(errno));
 }
 
+/*
+ * vm.d has ".NAME.gone" from when a qube is to be removed until its volumes are (vmedit.h): they
+ * have not just lost their file.
+ */
+static const char *
+mark_of(const char *name)
+{
+	static char path[512];
+
+	snprintf(path, sizeof path, "%s/%s", store.etc, hidden(name, GONE));
+	return path;
+}
+
+static bool
+to_be_removed(const char *name)
+{
+	struct stat st;
+
+	return lstat(mark_of(name), &st) == 0;
+}
+
 /* Has it a volume that was to be kept? */
 static bool
 has_volumes(int base, const char *name)
@@ -94,7 +115,7 @@ put_aside(int base, const char *name)
 	char aside[LEAF];
 	int i = 1;
 
-	if (!has_volumes(base, name))
+	if (to_be_removed(name) || !has_volumes(base, name))
 		return remove_dir(base, name);
 	do
 		snprintf(aside, sizeof aside, ".%s.orphan-%d", name, i);
@@ -146,6 +167,8 @@ storage_remove(const char *name)
 	}
 	if (store.pending[0] && strcmp(store.pending, name) == 0)
 		store.pending[0] = '\0';
+	if (!e)
+		(void)unlink(mark_of(name));
 	unlock_name(name);
 	return e;
 }
@@ -285,6 +308,7 @@ begin(const struct plan *pl)
 		unlock_name(c->name);
 		return e;
 	}
+	(void)unlink(mark_of(c->name));
 	snprintf(store.pending, sizeof store.pending, "%s", c->name);
 	store.pending_template = is_template(c);
 	return NULL;
@@ -478,6 +502,25 @@ sweep_one(int base, const char *entry)
 	unlock_name(name);
 }
 
+/* What was to be removed is. */
+static void
+sweep_marks(void)
+{
+	DIR *d = opendir(store.etc);
+	const struct dirent *f;
+	char name[NAME_LEN_MAX + 1];
+
+	while (d && (f = readdir(d)) != NULL) {
+		if (!leftover(f->d_name, name) || strcmp(f->d_name, hidden(name, GONE)) != 0 ||
+		    runs(name) || !lock_name(name, F_WRLCK))
+			continue;
+		(void)unlink(mark_of(name));
+		unlock_name(name);
+	}
+	if (d)
+		closedir(d);
+}
+
 void
 storage_sweep(void)
 {
@@ -499,6 +542,7 @@ storage_sweep(void)
 		if (base >= 0)
 			close(base);
 	}
+	sweep_marks();
 	if (!store.pending[0])
 		unlock_all();
 }

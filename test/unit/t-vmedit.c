@@ -221,6 +221,7 @@ removed(void **state)
 	assert_true(vmedit_remove(d, "gone", &e));
 	assert_null(text_of("gone"));
 	assert_null(text_of(".gone.new"));
+	assert_non_null(text_of(".gone.gone")); /* until its volumes are */
 	assert_false(vmedit_remove(d, "gone", &e));
 	assert_int_equal(errno, ENOENT);
 	close(d);

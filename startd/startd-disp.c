@@ -17,6 +17,7 @@
 #include "state.h"
 #include "vmedit.h"
 
+#define PREFIX "disp"
 #define IDS 10000u /* spec/vm 5: dispid */
 
 struct disp *
@@ -36,6 +37,8 @@ forget(struct disp *d)
 
 	if (d->client)
 		d->client->disp = NULL;
+	if (d->preloaded)
+		preload_unmark(d);
 	while (*at != d)
 		at = &(*at)->next;
 	*at = d->next;
@@ -55,6 +58,15 @@ was_used(const struct startd *s, uint32_t id)
 	return false;
 }
 
+bool
+disp_was_ours(const struct startd *s, const char *name)
+{
+	uint32_t id;
+
+	return strncmp(name, PREFIX, strlen(PREFIX)) == 0 &&
+	       parse_u32(name + strlen(PREFIX), IDS - 1, &id) && was_used(s, id);
+}
+
 /* false: all are taken. */
 static bool
 pick_name(struct startd *s, struct disp *d)
@@ -67,7 +79,7 @@ pick_name(struct startd *s, struct disp *d)
 		die("getrandom");
 	for (uint32_t i = 0; dir >= 0 && !is_free && i < IDS; i++) {
 		d->id = (first % IDS + i) % IDS;
-		snprintf(d->name, sizeof d->name, "disp%u", d->id);
+		snprintf(d->name, sizeof d->name, PREFIX "%u", d->id);
 		is_free = !was_used(s, d->id) && faccessat(dir, d->name, F_OK, 0) < 0 &&
 			  !disp_find(s, d->name);
 	}
@@ -226,8 +238,10 @@ give(struct disp *d)
 	struct client *c = d->client;
 
 	d->stage = DISP_GIVEN;
-	if (d->preloaded)
-		preload_given(d);
+	if (d->preloaded) {
+		preload_unmark(d);
+		preload_look(d->s);
+	}
 	d->preloaded = false;
 	if (!c)
 		return disp_end(d);

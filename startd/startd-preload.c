@@ -105,13 +105,12 @@ preload_marked(const char *name, struct disp *d)
 }
 
 void
-preload_given(const struct disp *d)
+preload_unmark(const struct disp *d)
 {
 	char path[160];
 
 	snprintf(path, sizeof path, RUN_PRELOAD "/%s", d->name);
 	(void)unlink(path);
-	preload_look(d->s);
 }
 
 struct disp *
@@ -204,6 +203,12 @@ end_some(struct startd *s, bool (*which)(const struct disp *d, const char *arg),
 	}
 }
 
+static bool
+rests(const struct startd *s)
+{
+	return s->preload_rests || s->preload_full;
+}
+
 static void
 on_rested(struct loop *l, int fd, short revents, void *arg)
 {
@@ -211,7 +216,7 @@ on_rested(struct loop *l, int fd, short revents, void *arg)
 
 	(void)l, (void)fd, (void)revents;
 	s->preload_timer = 0;
-	s->preload_rests = false;
+	s->preload_rests = s->preload_full = false;
 	preload_look(s);
 }
 
@@ -233,20 +238,20 @@ on_look(struct loop *l, int fd, short revents, void *arg)
 			continue;
 		want = wanted(f->d_name, &c);
 		have = want > 0 ? keep(s, f->d_name, want) : 0;
-		for (; have < want && !s->preload_rests; have++)
+		for (; have < want && !rests(s); have++)
 			if (!disp_make(s, &c, NULL, true))
 				break;
 	}
 	if (d)
 		closedir(d);
-	if (s->preload_rests && s->preload_timer == 0)
+	if (rests(s) && s->preload_timer == 0)
 		s->preload_timer = loop_after(l, REST_MS, on_rested, s);
 }
 
 void
 preload_look(struct startd *s)
 {
-	if (s->preload_rests && s->preload_timer != 0)
+	if (rests(s) && s->preload_timer != 0)
 		return;
 	loop_cancel(s->loop, s->preload_timer);
 	s->preload_timer = loop_after(s->loop, LOOK_MS, on_look, s);
@@ -261,11 +266,15 @@ preload_changed(struct startd *s)
 	preload_look(s);
 }
 
-/* What it has written is in those that are made from now on. */
+/* What it has written is in those that are made from now on; and its memory is free. */
 void
 preload_ended(struct startd *s, const char *name)
 {
 	end_some(s, of_it, name);
+	if (!s->preload_full || disp_was_ours(s, name))
+		return;
+	s->preload_full = false;
+	preload_changed(s);
 }
 
 bool
@@ -282,5 +291,5 @@ void
 preload_drop(struct startd *s)
 {
 	end_some(s, all, NULL);
-	s->preload_rests = true; /* or they would take it again */
+	s->preload_full = true; /* or they would take it again */
 }

@@ -88,7 +88,7 @@ static bool
 matters(const struct startd *s, const struct inotify_event *e)
 {
 	return (e->mask & IN_Q_OVERFLOW) ||
-	       (e->len > 0 && e->name[0] != '.' && !disp_find(s, e->name));
+	       (e->len > 0 && e->name[0] != '.' && !disp_was_ours(s, e->name));
 }
 
 static void

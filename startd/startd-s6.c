@@ -144,3 +144,12 @@ signal_vm(const char *name, const char *opt)
 	snprintf(dir, sizeof dir, VM_SERVICE "/instances/%s", name);
 	spawn(&other, argv);
 }
+
+void
+spawn_sweep(void)
+{
+	static const char *const argv[] = {LIBDIR "/vmstart", "-s", NULL};
+	struct job other = {.name = ""};
+
+	spawn(&other, argv);
+}

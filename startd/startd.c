@@ -405,6 +405,7 @@ main(int argc, char **argv)
 	daemon_ready(ready_fd);
 	disp_recover(&s);
 	jobs_recover(&s);
+	spawn_sweep();
 	jobs_autostart(&s);
 	prepare_start(&s);
 	return loop_run(s.loop);

@@ -112,7 +112,8 @@ struct startd {
 	struct loop *loop;
 	int sock, state_dir, inotify, state_inotify;
 	uint32_t prepare_timer, preload_timer;
-	bool preload_rests; /* one could not be made: not at once again */
+	bool preload_rests,
+	    preload_full; /* one could not be made; memory was wanted: not at once again */
 	struct disp *disps;
 	uint32_t last_ids[DISP_LAST], nlast;
 	gid_t people;
@@ -172,12 +173,14 @@ void disp_erased(const char *name);
 /* op=dispose: NULL, and it has c; or why not. */
 const char *disp_dispose(struct startd *s, const char *name, struct client *c);
 /* It is nobody's yet: a person lets it be. */
+/* Of one of those that we have made lately. */
+bool disp_was_ours(const struct startd *s, const char *name);
 bool disp_is_kept(const struct startd *s, const char *name);
 
 /* startd-preload.c */
 struct disp *preload_take(struct startd *s, const char *base);
-void preload_given(const struct disp *d);
 void preload_mark(const struct disp *d);
+void preload_unmark(const struct disp *d);
 bool preload_marked(const char *name, struct disp *d); /* what its mark says */
 bool preload_fresh(const struct disp *d);
 uint64_t preload_stamp(const char *base);
@@ -204,6 +207,7 @@ void spawn_up(struct job *j, uint32_t ms);
 void spawn_wait(struct job *j, uint32_t ms);
 /* Without a program: what s6-svc would write ("u"). false: it has no supervisor. */
 bool instance_tell(const struct job *j, char what);
+void spawn_sweep(void); /* volumes without a qube; nobody waits for it */
 /* A signal to the qube's vmstart, beside whatever program a job waits for: nobody waits for this
  * one. */
 void signal_vm(const char *name, const char *opt);

@@ -33,9 +33,9 @@ struct console_end {
 struct domain {
 	const struct vmconf *conf;
 	struct vm_state
-	    *state;	 /* domid, session, qid are set; init_pid and init_born are filled in */
+	    *state; /* domid, session, qid are set; init_pid and init_born are filled in */
 	struct storage_disks disks; /* from storage_start, until it is built; else no descriptors */
-	int end_fd;	 /* readable (poll) when the domain may have gone */
+	int end_fd;		    /* readable (poll) when the domain may have gone */
 	int console_fd;	 /* local: what the guest prints; readable, survives both of us */
 	int word_fd;	 /* local: how it ended, for who was not its parent */
 	struct xen *own; /* Xen: its own */

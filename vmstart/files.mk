@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # vmstart, one for each running qube, and its domains on Xen (local/ has the other kind).
 PROGS += vmstart
-SRC_vmstart = vmstart/vmstart.c vmstart/keeper-console.c vmstart/ahead.c startd/qids.c $(CONSOLE_SRC) $(DOMAIN_SRC) $(STORAGE_SRC)
+SRC_vmstart = vmstart/vmstart.c vmstart/keeper-file.c vmstart/keeper-console.c vmstart/ahead.c startd/qids.c $(CONSOLE_SRC) $(DOMAIN_SRC) $(STORAGE_SRC)
 MANPAGES += vmstart/vmstart.8
 ifeq ($(BACKEND),xen)
 DOMAIN_SRC = $(addprefix vmstart/,xen.c xen-plan.c xen-build.c xen-acpi.c xen-disk.c xen-nodes.c xen-console.c)

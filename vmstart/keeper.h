@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* What vmstart's parts share: vmstart.c (a domain's life), keeper-console.c (the process beside
- * it). */
+/* What vmstart's parts share: vmstart.c (a domain's life), keeper-file.c, keeper-console.c (the
+ * process beside it). */
 #ifndef KEEPER_H
 #define KEEPER_H
 
@@ -28,6 +28,10 @@ struct keeper {
 	bool unwritten, mute; /* the state is not; there is no console; and the log says so */
 };
 
+/* false: its file is no more, or is wrong; a start of one that is not there exits then. */
+bool keeper_load(struct keeper *k, const char *name, bool start);
+/* -p, -x. An exit code. */
+int keeper_aside(struct keeper *k, int what, const char *name);
 void keeper_console(struct keeper *k);	   /* starts it; another when it ends */
 void keeper_console_end(struct keeper *k); /* it has read all, and lets go of the domain's page */
 

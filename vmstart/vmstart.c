@@ -27,7 +27,7 @@
 #include "startd/qids.h"
 #include "startsock.h"
 
-#define USAGE "usage: vmstart [-n FD | -p | -x] NAME"
+#define USAGE "usage: vmstart [-n FD | -p | -x] NAME, vmstart -s"
 #define ASK_AGAIN_MS 250 /* startd is not there: it is being restarted */
 #define STORE_MS 60000
 #define GRACE_S 10 /* what startd may take longer than the agent's time limit */
@@ -346,46 +346,6 @@ clean_up(struct keeper *k, int code, const char *why)
 	buf_free(&req);
 }
 
-/* Its file was removed, or spoilt, since it was started or built ahead: as much as is needed to
- * hold what there is, and to undo it. */
-static void
-without_file(struct keeper *k, const char *name)
-{
-	struct vm_state st;
-	int dir = -1;
-
-	k->conf = (struct vmconf){.qrexec_timeout = 60, .shutdown_timeout = 60};
-	snprintf(k->conf.name, sizeof k->conf.name, "%s", name);
-	snprintf(k->conf.type, sizeof k->conf.type, "AppVM");
-	if (state_read(k->state_dir, name, &st) ||
-	    ((dir = open(RUN_PREPARED, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >= 0 &&
-		state_read(dir, name, &st)))
-		memcpy(k->conf.uuid, st.uuid, sizeof k->conf.uuid);
-	if (dir >= 0)
-		close(dir);
-}
-
-static void
-load(struct keeper *k, const char *name, bool start)
-{
-	const int etc = open(ETC_VM, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct vmconf_error e = {0};
-	struct vm_state st;
-
-	if (etc < 0)
-		fail(k, ETC_VM);
-	k->state_dir = open(RUN_STATE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (k->state_dir < 0)
-		fail(k, RUN_STATE);
-	if (!vmconf_load(etc, name, &k->conf, &e)) {
-		logit(ETC_VM "/%s:%u: %s", e.file, e.line, e.text);
-		if (start && !state_read(k->state_dir, name, &st))
-			exit(END_FAILURE);
-		without_file(k, name);
-	}
-	close(etc);
-}
-
 static _Noreturn void
 give_back(struct keeper *k, const char *e)
 {
@@ -519,7 +479,8 @@ usage(void)
 		   "through s6.\n"
 		   "  -n FD  write a newline to FD when the qube is running\n"
 		   "  -p     see to it that a domain is built ahead, if NAME's file says prepare\n"
-		   "  -x     throw away the one that is");
+		   "  -x     throw away the one that is; without a file NAME: its volumes, too\n"
+		   "  -s     throw away volumes of qubes that have no file");
 }
 
 int
@@ -530,11 +491,16 @@ main(int argc, char **argv)
 	static struct keeper k = {.ready_fd = -1, .console = -1, .life = -1, .ask = -1};
 	uint32_t ready = 0;
 	int c, code, lock, only = 0;
+	bool known;
 
 	log_open("vmstart", NULL);
-	while ((c = getopt_long(argc, argv, "n:pxh", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "n:psxh", longs, NULL)) != -1) {
 		if (c == 'h') {
 			usage();
+			return 0;
+		}
+		if (c == 's' && optind == argc) {
+			storage_sweep();
 			return 0;
 		}
 		if (c == 'p' || c == 'x')
@@ -555,19 +521,20 @@ main(int argc, char **argv)
 	k.loop = loop_new();
 	if (!loop_signals(k.loop, sigs, 5, on_signal, &k))
 		die("signals");
-	load(&k, argv[optind], !only);
 	if (only)
-		return only == 'p' ? ahead_build(&k.dom, argv[optind])
-				   : ahead_drop(&k.dom, argv[optind]);
+		return keeper_aside(&k, only, argv[optind]);
+	known = keeper_load(&k, argv[optind], true);
 	lock = ahead_lock(argv[optind]);
 	if (adopt(&k, argv[optind])) {
 		const char *e = storage_adopt(&k.conf);
 
 		if (e)
 			logit("%s: %s: others are not kept from them", e, strerror(errno));
-	} else {
+	} else if (known) {
 		domain_warn();
 		build(&k);
+	} else {
+		return END_FAILURE; /* it ended just now */
 	}
 	if (lock >= 0)
 		close(lock);

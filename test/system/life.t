@@ -52,7 +52,8 @@ def ask(**req):
 
 
 def ok_ask(what, **req):
-    return eq(ask(**req).get("result"), "ok", what)
+    got = ask(**req)
+    return ok(got.get("result") == "ok", what, got)
 
 
 def refused(what, pattern, **req):
@@ -500,9 +501,8 @@ os.execv("%s.real", ["vmstart"] + sys.argv[1:])
     finally:
         os.rename(vmstart + ".real", vmstart)
     kill("big")
+    ok(until(lambda: len(ready()) == 2, 20 * SLOW), "memory is free: they are made again")
     os.unlink(VM + "big")
-    conf("base", "template_for_dispvms = true\npreload = 1\n")
-    ok(until(lambda: len(ready()) == 1, 20 * SLOW), "a change of a file: tried again")
     conf("base", "template_for_dispvms = true\n")
     nothing_left("nothing is left", 20 * SLOW)
 

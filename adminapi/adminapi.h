@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * adminapid's parts: adminapid.c (sockets), request.c (what is asked), methods.c and props.c (what
+ * adminapid's parts: adminapid.c (sockets), request.c (what is asked), methods.c (what
  * is answered, from vm.d and RUN_STATE), ask.c (what startd has to do).
  *
  * QUBESD_SOCK (spec/cli 2): "METHOD[+ARG] SOURCE name DEST" (or "keyword adminvm"), NUL, payload,

@@ -11,7 +11,7 @@
 
 #include "adminapi.h"
 #include "log.h"
-#include "props.h"
+#include "vmprops.h"
 
 #define CHAIN_MAX 4 /* a disposable, its AppVM, its template */
 

@@ -3,10 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "adminapi/props.h"
 #include "qvm-ls.h"
 #include "startd/qids.h"
 #include "storage/storage.h"
+#include "vmprops.h"
 
 static void
 text(char *out, const char *s)

@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "adminapi/props.h"
 #include "qvm.h"
 #include "vmedit.h"
+#include "vmprops.h"
 
 #define ROWS 96
 
@@ -26,7 +26,7 @@ static const char help_machine[] =
     "  --help-properties        name them all\n"
     "Exit: 0, 1 failed, 2 usage or no such property.\n";
 
-/* One property: of adminapi/props.h, or a key of vm.d that has no other name there. */
+/* One property: of conf/vmprops.h, or a key of vm.d that has no other name there. */
 struct row {
 	const char *name, *type, *key;
 	bool is_default;

@@ -140,6 +140,13 @@ take_value(struct menu_entry *e, const char *key, size_t nkey, const char *untru
 	return NULL;
 }
 
+/* Name[de], X-Gnome@x: those of other languages, too. */
+static bool
+key_byte(unsigned char c)
+{
+	return service_byte(c) || c == '[' || c == ']' || c == '@' || c == ' ';
+}
+
 static const char *
 take_line(struct menu *m, const char *untrusted, size_t n)
 {
@@ -159,7 +166,7 @@ take_line(struct menu *m, const char *untrusted, size_t n)
 		return "no key";
 	nkey = (size_t)(eq - key);
 	for (size_t i = 0; i < nkey; i++)
-		if (!service_byte((unsigned char)key[i]) && memchr("[]@ ", key[i], 4) == NULL)
+		if (!key_byte((unsigned char)key[i]))
 			return "a key holds what it may not";
 	e = entry(m, id);
 	return e != NULL ? take_value(e, key, nkey, eq + 1, n - nkey - 1)

@@ -57,6 +57,7 @@ uid_of() {
 	relay | pump) echo $((1900000000 + 8 * qid + 5)) ;;
 	qdbd) echo $((1900000000 + 8 * qid + 7)) ;;
 	qdbd-dom0) echo 1900000007 ;;
+	adminapid) echo 1900000004 ;;
 	plain) echo 0 ;;
 	esac
 }
@@ -106,7 +107,7 @@ everything() { # WHAT: what nobody may, with what there really is. A slow machin
 # Without a sandbox all of it works, so a refusal below means something.
 everything works plain
 
-for who in policyd qrexecd console relay pump qdbd qdbd-dom0; do
+for who in policyd qrexecd console relay pump qdbd qdbd-dom0 adminapid; do
 	case $who in relay | pump) hold ;; esac
 	until_true filtered $who
 	p=$(pid_of $who)
@@ -150,6 +151,16 @@ done
 refused qdbd open /etc/qubes/vm.d/work
 refused qdbd open /run/qubes/state/work
 
+works adminapid open /etc/qubes/vm.d/work
+works adminapid connect /run/qubes/s/start.sock
+for f in /run/qubes/q/work/qrexec /run/qubes/q/work/peer /run/qubes/q/dom0/peer /run/qubes/qdb/work/qubesdb /run/qubes/ask/policy.Ask; do
+	refused adminapid connect $f
+done
+for f in /etc/qubes/vm.d/mine /run/qubes/state/mine /run/qubes/s/mine; do
+	refused adminapid create $f
+done
+refused adminapid open /etc/qubes/policy.d/30-user.policy
+
 # Who was shot is back.
 is "$(LIMIT=20 until_true qvm-run -p work true; echo $?)" 0 'the qube still serves'
 is "$(LIMIT=20 until_true qubesdb-read -d work /name; qubesdb-read -d work /name; qubesdb-read /name)" 'work
@@ -168,7 +179,7 @@ lines() { # FILTER
 		fi
 	done
 }
-for f in policy/policyd qrexecd/qrexecd dom0/qrexec-dom0 dom0/pump console/console qdb/qdbd qdb/qdbd-qube; do
+for f in policy/policyd qrexecd/qrexecd dom0/qrexec-dom0 dom0/pump console/console qdb/qdbd qdb/qdbd-qube adminapi/adminapid services/wish-reader services/wish-run services/sync-app-menus; do
 	n=$(sed -n 's/.*_filter_calls = \([0-9]*\).*/\1/p' "$out/gen/${f##*/}.filter.h")
 	[ "${n:-99}" -le 30 ]
 	ok $? "${f##*/}: $n system calls, at most 30"

@@ -59,7 +59,7 @@ def features_request():
     eq((got.get("vmexec"), got.get("supported-service.cups"), got.get("supported-service.clocksync")), ("", "1", None),
        "vmexec may go; a service that is not supported any more goes")
     ask("app", qrexec="0", gui="1")
-    eq(from_qube("FeaturesRequest", "app")[0], 1, "a qube with a template: refused")
+    eq(by_hand("FeaturesRequest", "app")[0], 1, "a qube with a template: refused")
     eq(features("app"), {}, "and nothing is taken")
     eq(features("tmpl"), {}, "nor of its template")
 
@@ -135,7 +135,7 @@ def notify_tools():
        "/qubes-tools/default-user", "root", "/qubes-tools/os", "Windows")
     eq(from_qube("NotifyTools", "tmpl"), (0, b""), "NotifyTools")
     eq(features("tmpl"), {"qrexec": "1", "gui": ""}, "qrexec and gui, nothing else")
-    eq(from_qube("NotifyTools", "app")[0], 1, "a qube with a template: refused")
+    eq(by_hand("NotifyTools", "app")[0], 1, "a qube with a template: refused")
 
 
 # --- qubes.NotifyUpdates ---
@@ -154,12 +154,13 @@ def notify_updates():
     for data in BAD_COUNTS:
         code, said = by_hand("NotifyUpdates", "solo", data)
         ok(code == 1 and available() == "" and "\x1b" not in said, "NotifyUpdates %r: refused" % data[:20], "%s %s" % (code, said))
-    eq(from_qube("NotifyUpdates", "app", b"3")[0], 1, "for a template that runs: it speaks for itself")
-    eq(sh("qvm-shutdown", "--wait", "--force", "tmpl")[0], 0, "the template is shut down")
-    eq((from_qube("NotifyUpdates", "app", b"0")[0], features("tmpl").get("updates-available")), (0, None), "an AppVM with none says nothing")
-    eq((from_qube("NotifyUpdates", "app", b"2")[0], features("tmpl").get("updates-available")), (0, "1"), "an AppVM with some: a hint for the template")
+    eq(by_hand("NotifyUpdates", "app", b"3")[0], 1, "for a template that runs: it speaks for itself")
+    eq(sh("qvm-kill", "tmpl")[0], 0, "the template ends")
+    until(lambda: not state("tmpl"))
+    eq((by_hand("NotifyUpdates", "app", b"0")[0], features("tmpl").get("updates-available")), (0, None), "an AppVM with none says nothing")
+    eq((by_hand("NotifyUpdates", "app", b"2")[0], features("tmpl").get("updates-available")), (0, "1"), "an AppVM with some: a hint for the template")
     eq(features("app"), {}, "and nothing of its own")
-    from_qube("NotifyUpdates", "app", b"0")
+    by_hand("NotifyUpdates", "app", b"0")
     eq(features("tmpl").get("updates-available"), "1", "which it cannot take back")
 
 
@@ -225,7 +226,7 @@ def sync_app_menus():
     ok(all(re.fullmatch(r"Exec=qvm-run -q -a --service -- solo qubes\.StartApp\+[A-Za-z0-9_.-]+", l) for l in execs), "no Exec of the qube's", execs)
     eq(from_qube("SyncAppMenus", "solo", b"xterm.desktop:Name=Terminal")[0], 0, "SyncAppMenus again, without a last newline")
     eq((menus(), "Name=solo: Terminal\n" in read(MENUS + "solo/xterm.desktop")), (["xterm.desktop"], True), "what has gone goes")
-    eq(from_qube("SyncAppMenus", "app", GOOD)[0], 1, "a qube with a template: refused")
+    eq(by_hand("SyncAppMenus", "app", GOOD)[0], 1, "a qube with a template: refused")
     eq(os.path.exists(MENUS + "app"), False, "and has no place")
 
 
@@ -270,9 +271,10 @@ def bad_menus():
     q.stdin.close()
 
 
-write(VM + "solo", "label = green\ntype = StandaloneVM\n# a note\n")
-write(VM + "tmpl", "label = black\ntype = TemplateVM\n")
-write(VM + "app", "label = red\ntemplate = tmpl\n")
-print(qubes("solo", "tmpl", "app").stderr, end="")
+# tmpl stands for a template: what counts is that it has none itself, and that app has one.
+write(VM + "solo", "label = green\n# a note\n")
+write(VM + "tmpl", "label = black\ntemplate_for_dispvms = true\n")
+write(VM + "app", "label = red\ntype = DispVM\ntemplate = tmpl\n")
+print(qubes("solo", "tmpl").stderr, end="")
 rows([features_request, of_another_owner, bad_wishes, notify_tools, notify_updates, dates, sync_app_menus, bad_menus, sources])
 done()

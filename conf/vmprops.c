@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "props.h"
+#include "vmprops.h"
 
 #define FILE_MAX 65536u
 #define VALUE_MAX PROP_TEXT
@@ -299,7 +299,8 @@ prop_print(const struct prop *p, const struct view *v, bool escaped, struct buf 
 	char text[VALUE_MAX];
 
 	prop_value(p, v, text);
-	(void)buf_printf(out, "default=%s type=%s ", prop_is_default(p, v) ? "True" : "False", p->type);
+	(void)buf_printf(
+	    out, "default=%s type=%s ", prop_is_default(p, v) ? "True" : "False", p->type);
 	if (escaped)
 		put_escaped(out, text);
 	else

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The properties of a qube and of the machine, as the Admin API names and prints them. */
-#ifndef PROPS_H
-#define PROPS_H
+#ifndef VMPROPS_H
+#define VMPROPS_H
 
 #include <stdbool.h>
 #include <stdint.h>

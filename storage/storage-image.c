@@ -214,7 +214,7 @@ import_image(int src, int dir, const char *name, uint64_t bytes, const struct st
 	if (!ok)
 		(void)volume_remove(dir, part);
 	errno = err;
-	return ok ? NULL : fail("the image");
+	return ok ? NULL : failure("the image");
 }
 
 /* mke2fs reads the directory, which is Dom0's own, and puts it into the file. */
@@ -251,7 +251,7 @@ out:
 	close_fd(&fd);
 	(void)volume_remove(dir, part);
 	if (pid <= 0)
-		return fail("an image for %s", path);
+		return failure("an image for %s", path);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
 		return refuse("%s is not there: it makes an image of a directory", MKE2FS);
 	return refuse("mke2fs could not make an image of %s: is it too big for root_size?", path);
@@ -266,7 +266,7 @@ volume_import(
 	const char *e;
 
 	if (src < 0 || fstat(src, &st) < 0)
-		e = fail("%s", path);
+		e = failure("%s", path);
 	else if (S_ISDIR(st.st_mode))
 		e = import_dir(path, dir, name, bytes);
 	else if (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))

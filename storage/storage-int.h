@@ -38,7 +38,7 @@ extern struct store store;
 /* storage-ops.c. */
 
 /* Says what failed; errno stays, or with said_all is 0. */
-const char *fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+const char *failure(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 const char *refuse(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void close_fd(int *fd);
 int open_dir(int dir, const char *path); /* the last part is not followed */

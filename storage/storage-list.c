@@ -171,12 +171,12 @@ take(const struct vmconf *c, enum volume_id id, int *dir)
 		return refuse("%s of %s is not kept in %s", storage_name(id), c->name, store.var);
 	if (!lock_name(c->name, F_WRLCK) || runs(c->name)) {
 		errno = EBUSY;
-		return fail("%s runs, or its volumes are in use: shut it down first", c->name);
+		return failure("%s runs, or its volumes are in use: shut it down first", c->name);
 	}
 	*dir = open_own(c);
 	if (*dir < 0 && errno == ENOENT)
 		return refuse("%s has no volumes yet: its first start makes them", c->name);
-	return *dir < 0 ? fail("the volumes of %s", c->name) : NULL;
+	return *dir < 0 ? failure("the volumes of %s", c->name) : NULL;
 }
 
 const char *
@@ -188,16 +188,16 @@ storage_resize(const struct vmconf *c, enum volume_id id, uint64_t bytes)
 	uint32_t number;
 
 	if (!e && !gens_read(dir, id, &g))
-		e = fail("the volumes of %s", c->name);
+		e = failure("the volumes of %s", c->name);
 	if (!e) {
 		number = g.dirty ? g.dirty : g.current;
 		fd = number ? leaf_open(dir, leaf(id, number), IMAGES ? O_RDWR : O_RDONLY) : -1;
 		errno = number ? errno : ENOENT;
 		if (fd >= 0 && !IMAGES && bytes < wanted(c, id)) {
 			errno = ERANGE;
-			e = fail("%s of %s", storage_name(id), c->name);
+			e = failure("%s of %s", storage_name(id), c->name);
 		} else if (fd < 0 || !volume_grow(fd, bytes)) {
-			e = fail("%s of %s", storage_name(id), c->name);
+			e = failure("%s of %s", storage_name(id), c->name);
 		}
 	}
 	close_fd(&fd);
@@ -215,7 +215,7 @@ storage_revert(const struct vmconf *c, enum volume_id id, uint32_t number)
 	bool there = false;
 
 	if (!e && !gens_read(dir, id, &g))
-		e = fail("the volumes of %s", c->name);
+		e = failure("the volumes of %s", c->name);
 	for (size_t i = 0; !e && i < g.n && !there; i++) {
 		there = g.all[i] != g.current && g.all[i] != g.dirty &&
 			(number == 0 || number == g.all[i]);
@@ -226,7 +226,7 @@ storage_revert(const struct vmconf *c, enum volume_id id, uint32_t number)
 	/* what was written and not committed becomes a former state as well */
 	if (!e && (!op_unlink(dir, link_name(id, DIRTY), 0) ||
 		      !op_link(dir, leaf(id, number), link_name(id, "")) || !op_sync(dir)))
-		e = fail("%s of %s", storage_name(id), c->name);
+		e = failure("%s of %s", storage_name(id), c->name);
 	close_fd(&dir);
 	unlock_name(c->name);
 	return e;

@@ -27,7 +27,7 @@ say_why(const char *fmt, va_list ap)
 }
 
 const char *
-fail(const char *fmt, ...)
+failure(const char *fmt, ...)
 {
 	const int err = errno;
 	va_list ap;

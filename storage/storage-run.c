@@ -46,15 +46,15 @@ take_snapshot(struct start *s)
 	const char *e = NULL;
 
 	if (t < 0)
-		return errno == ENOENT ? NULL : fail("the volumes of %s", s->template);
+		return errno == ENOENT ? NULL : failure("the volumes of %s", s->template);
 	if (!lock_links(true) || !gens_read(t, VOL_ROOT, &g)) {
-		e = fail("the volumes of %s", s->template);
+		e = failure("the volumes of %s", s->template);
 	} else if (g.current) {
 		snprintf(target, sizeof target, "../../" STORAGE_TEMPLATES "/%s/%s", s->template,
 		    leaf(VOL_ROOT, g.current));
 		k->fd = leaf_open(t, leaf(VOL_ROOT, g.current), O_PATH);
 		if (k->fd < 0 || !op_link(s->dir, target, link_name(VOL_ROOT, "")))
-			e = fail("root of %s", s->template);
+			e = failure("root of %s", s->template);
 		snprintf(k->path, sizeof k->path, "%s/" STORAGE_TEMPLATES "/%s/%s", store.var,
 		    s->template, leaf(VOL_ROOT, g.current));
 		k->whole = true;
@@ -83,7 +83,7 @@ dirty_root(struct start *s, const struct gens *g)
 	     leaf_copy_as(fd, s->dir, next, s->p) && op_sync(s->dir);
 	close_fd(&fd);
 	if (!ok) {
-		const char *e = fail("a copy of the root of %s to write to", s->c->name);
+		const char *e = failure("a copy of the root of %s to write to", s->c->name);
 		const int err = errno;
 
 		(void)op_unlink(s->dir, dirty, 0);
@@ -107,7 +107,7 @@ keep(struct start *s, enum volume_id id, const struct gens *g)
 		fd = leaf_open(s->dir, now, O_RDONLY);
 		if (fd >= 0 && volume_reflink(fd, s->dir, next)) {
 			if (!op_sync(s->dir) || !op_link(s->dir, next, link_name(id, ""))) {
-				const char *e = fail("%s of %s", storage_name(id), s->c->name);
+				const char *e = failure("%s of %s", storage_name(id), s->c->name);
 
 				close_fd(&fd);
 				return e;
@@ -131,7 +131,7 @@ start_root(struct start *s)
 	if (s->dir < 0)
 		return NULL;
 	if (!gens_read(s->dir, VOL_ROOT, &g))
-		return fail("the volumes of %s", s->c->name);
+		return failure("the volumes of %s", s->c->name);
 	if (!g.current)
 		return NULL;
 	return is_template(s->c) ? dirty_root(s, &g) : keep(s, VOL_ROOT, &g);
@@ -152,17 +152,17 @@ copy_private(struct start *s)
 	if (from >= 0 && gens_read(from, VOL_PRIVATE, &g) && g.current)
 		fd = leaf_open(from, leaf(VOL_PRIVATE, g.current), O_RDONLY);
 	if (!volume_remove(s->dir, snap)) {
-		e = fail("%s: the private volume of its last start", s->c->name);
+		e = failure("%s: the private volume of its last start", s->c->name);
 	} else if (fd < 0) {
 		if (!IMAGES && !volume_make(s->dir, snap, 0))
-			e = fail("a private volume");
+			e = failure("a private volume");
 	} else if (!volume_reflink(fd, s->dir, snap)) {
 		if (!mine || runs(base))
 			e = refuse("%s runs, and its private volume would be copied while it is "
 				   "written to: shut it down first",
 			    base);
 		else if (!leaf_copy_as(fd, s->dir, snap, s->p))
-			e = fail("a copy of the private volume of %s", base);
+			e = failure("a copy of the private volume of %s", base);
 	}
 	if (mine)
 		unlock_name(base);
@@ -183,14 +183,14 @@ start_private(struct start *s)
 	if (!keeps_private(s->c))
 		return copy_private(s);
 	if (!gens_read(s->dir, VOL_PRIVATE, &g))
-		return fail("the volumes of %s", s->c->name);
+		return failure("the volumes of %s", s->c->name);
 	if (g.current)
 		return keep(s, VOL_PRIVATE, &g);
 	/* made by who may not make one, or its key was removed */
 	if (!volume_make(s->dir, leaf(VOL_PRIVATE, g.next), (uint64_t)s->c->private_size * MIB) ||
 	    !op_link(s->dir, leaf(VOL_PRIVATE, g.next), link_name(VOL_PRIVATE, "")) ||
 	    !op_sync(s->dir))
-		return fail("private of %s", s->c->name);
+		return failure("private of %s", s->c->name);
 	give(s, VOL_PRIVATE, leaf(VOL_PRIVATE, g.next), true);
 	return NULL;
 }
@@ -205,7 +205,7 @@ start_volatile(struct start *s)
 		return NULL;
 	if (!volume_remove(s->dir, name) ||
 	    !volume_make(s->dir, name, (uint64_t)s->c->volatile_size * MIB))
-		return fail("volatile of %s", s->c->name);
+		return failure("volatile of %s", s->c->name);
 	give(s, VOL_VOLATILE, name, true);
 	return NULL;
 }
@@ -236,7 +236,7 @@ take_key(struct start *s, enum volume_id id, const char *path)
 	if (k->fd < 0 && errno == ELOOP)
 		return refuse("%s: %s: a link, and the qube's file is not root's alone",
 		    storage_name(id), path);
-	return k->fd < 0 ? fail("%s: %s", storage_name(id), path) : NULL;
+	return k->fd < 0 ? failure("%s: %s", storage_name(id), path) : NULL;
 }
 
 /* Two that write one volume, or write what another reads, would destroy it. */
@@ -249,7 +249,7 @@ lock_disks(const struct start *s)
 		if (k->fd < 0 || (!k->write && !k->whole))
 			continue;
 		if (!lock_inode(k->fd, k->write ? F_WRLCK : F_RDLCK))
-			return fail("%s is in use by another qube", k->path);
+			return failure("%s is in use by another qube", k->path);
 	}
 	return NULL;
 }
@@ -265,7 +265,7 @@ open_or_make(struct start *s)
 	if (s->dir >= 0)
 		return NULL;
 	if (errno != ENOENT)
-		return fail("the volumes of %s", s->c->name);
+		return failure("the volumes of %s", s->c->name);
 	if (IMAGES) { /* a qube can do without; one whose template has a root cannot */
 		t = s->template[0] ? open_qube(s->template, true) : -1;
 		if (t < 0)
@@ -275,7 +275,7 @@ open_or_make(struct start *s)
 	if ((e = storage_make(s->c)) != NULL)
 		return e;
 	s->dir = open_own(s->c);
-	return s->dir < 0 ? fail("the volumes of %s", s->c->name) : NULL;
+	return s->dir < 0 ? failure("the volumes of %s", s->c->name) : NULL;
 }
 
 static const char *
@@ -292,7 +292,7 @@ start_all(struct start *s)
 		e = c->volatile_[0] ? take_key(s, VOL_VOLATILE, c->volatile_) : start_volatile(s);
 	for (int id = 0; !e && id < VOL_N; id++)
 		if (s->out->disk[id].path[0] && s->out->disk[id].fd < 0)
-			e = fail("%s", s->out->disk[id].path);
+			e = failure("%s", s->out->disk[id].path);
 	return e ? e : lock_disks(s);
 }
 
@@ -316,7 +316,7 @@ storage_start(const struct vmconf *c, struct storage_disks *out, const struct st
 			      "below " VAR_DIR,
 		    forbidden);
 	if (!lock_name(c->name, F_WRLCK))
-		return fail("the volumes of %s are in use by a command", c->name);
+		return failure("the volumes of %s are in use by a command", c->name);
 	if (!root_source(c, s.template))
 		s.template[0] = '\0';
 	e = start_all(&s);
@@ -329,7 +329,7 @@ storage_start(const struct vmconf *c, struct storage_disks *out, const struct st
 const char *
 storage_adopt(const struct vmconf *c)
 {
-	return lock_name(c->name, F_WRLCK) ? NULL : fail("the volumes of %s", c->name);
+	return lock_name(c->name, F_WRLCK) ? NULL : failure("the volumes of %s", c->name);
 }
 
 static void

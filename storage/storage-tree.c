@@ -438,11 +438,11 @@ volume_import(
 	if (src < 0 && errno == ENOTDIR)
 		return refuse("%s: not a directory, and this backend has no images", path);
 	if (src < 0)
-		return fail("%s", path);
+		return failure("%s", path);
 	snprintf(part, sizeof part, ".%s.part", name);
 	if (!volume_remove(dir, part) || !copy_tree(src, dir, part, true, p) ||
 	    !top_is_root_s(dir, part) || !op_rename(dir, part, name)) {
-		e = fail("copying %s", path);
+		e = failure("copying %s", path);
 		err = errno;
 		(void)volume_remove(dir, part);
 		errno = err;

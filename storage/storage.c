@@ -145,22 +145,22 @@ storage_remove(const char *name)
 	const char *e = NULL;
 
 	if (!lock_name(name, F_WRLCK))
-		return fail("%s: its volumes are in use", name);
+		return failure("%s: its volumes are in use", name);
 	if (runs(name)) {
 		unlock_name(name);
 		errno = EBUSY;
-		return fail("%s runs", name);
+		return failure("%s runs", name);
 	}
 	for (int i = 0; !e && i < 2; i++) {
 		int base = open_base(i == 1);
 
 		if (base < 0 || !remove_dir(base, hidden(name, NEW)) ||
 		    !remove_dir(base, hidden(name, READY)) || !remove_dir(base, hidden(name, GONE)))
-			e = fail("the volumes of %s", name);
+			e = failure("the volumes of %s", name);
 		else if (!op_rename(base, name, hidden(name, GONE)))
-			e = errno == ENOENT ? NULL : fail("the volumes of %s", name);
+			e = errno == ENOENT ? NULL : failure("the volumes of %s", name);
 		else if (!op_sync(base))
-			e = fail("the volumes of %s", name);
+			e = failure("the volumes of %s", name);
 		else /* what stays is swept by root */
 			remove_qube(base, hidden(name, GONE));
 		close_fd(&base);
@@ -185,7 +185,7 @@ make_volume(const struct vmconf *c, int dir, enum volume_id id)
 		return NULL; /* the first start makes it */
 	if (!volume_make(dir, leaf(id, 1), mib * MIB) ||
 	    !op_link(dir, leaf(id, 1), link_name(id, "")))
-		return fail("%s of %s", storage_name(id), c->name);
+		return failure("%s of %s", storage_name(id), c->name);
 	return NULL;
 }
 
@@ -201,7 +201,7 @@ copy_volume(const struct vmconf *from, const struct vmconf *to, int dir, enum vo
 		lock_links(false);
 		close_fd(&src);
 		/* one that was never started has none yet */
-		return errno == ENOENT ? make_volume(to, dir, id) : fail("%s", from->name);
+		return errno == ENOENT ? make_volume(to, dir, id) : failure("%s", from->name);
 	}
 	if (g.current)
 		fd = leaf_open(src, leaf(id, g.current), O_RDONLY);
@@ -212,7 +212,7 @@ copy_volume(const struct vmconf *from, const struct vmconf *to, int dir, enum vo
 		e = make_volume(to, dir, id);
 	else if (fd < 0 || !leaf_copy_as(fd, dir, leaf(id, 1), p) ||
 		 !op_link(dir, leaf(id, 1), link_name(id, "")))
-		e = fail("%s of %s cannot be copied", storage_name(id), from->name);
+		e = failure("%s of %s cannot be copied", storage_name(id), from->name);
 	if (fd >= 0)
 		(void)lock_inode(fd, F_UNLCK);
 	close_fd(&fd);
@@ -241,7 +241,7 @@ fill(const struct plan *pl, int dir)
 		else
 			e = make_volume(c, dir, VOL_ROOT);
 		if (!e && pl->path && !op_link(dir, leaf(VOL_ROOT, 1), link_name(VOL_ROOT, "")))
-			e = fail("root of %s", c->name);
+			e = failure("root of %s", c->name);
 	}
 	if (!e && keeps_private(c) && !c->private[0])
 		e = pl->from ? copy_volume(pl->from, c, dir, VOL_PRIVATE, pl->p)
@@ -257,10 +257,10 @@ make_dir(const struct plan *pl, int base, const char *final)
 	int dir = -1;
 
 	if (!op_mkdir(base, fresh, 02770) || (dir = open_dir(base, fresh)) < 0)
-		e = fail("a directory for %s", name);
+		e = failure("a directory for %s", name);
 	else if ((e = fill(pl, dir)) == NULL &&
 		 (!op_sync(dir) || !op_rename(base, fresh, final) || !op_sync(base)))
-		e = fail("the directory of %s", name);
+		e = failure("the directory of %s", name);
 	close_fd(&dir);
 	if (e) {
 		const int err = errno;
@@ -288,17 +288,17 @@ begin(const struct plan *pl)
 		return NULL;
 	if (!lock_name(c->name, F_WRLCK)) {
 		errno = errno == EAGAIN ? EBUSY : errno;
-		return fail("%s: it is just being made, started or removed", c->name);
+		return failure("%s: it is just being made, started or removed", c->name);
 	}
 	if (has_file(c->name)) {
 		errno = EEXIST;
-		return fail("%s", c->name);
+		return failure("%s", c->name);
 	}
 	for (int i = 0; !e && i < 2; i++) {
 		int base = open_base(i == 1);
 
 		if (base < 0 || !clear(base, c->name))
-			e = fail("what an earlier %s has left", c->name);
+			e = failure("what an earlier %s has left", c->name);
 		snprintf(ready, sizeof ready, "%s", hidden(c->name, READY));
 		if (!e && is_template(c) == (i == 1))
 			e = make_dir(pl, base, ready);
@@ -331,11 +331,12 @@ storage_clone(const struct vmconf *from, const struct vmconf *to, const struct s
 	if (has_none(to))
 		return NULL;
 	if (!volume_may())
-		return fail("copying volumes");
+		return failure("copying volumes");
 	/* not while it writes its private volume */
 	if (!lock_name(from->name, F_WRLCK) || runs(from->name)) {
 		errno = EBUSY;
-		return fail("%s runs, or its volumes are in use: shut it down first", from->name);
+		return failure(
+		    "%s runs, or its volumes are in use: shut it down first", from->name);
 	}
 	e = begin(&pl);
 	unlock_name(from->name);
@@ -372,13 +373,13 @@ import_next(const struct vmconf *c, const char *path, const struct storage_progr
 	char next[LEAF];
 
 	if (dir < 0 || !gens_read(dir, VOL_ROOT, &g)) {
-		e = fail("the volumes of %s", c->name);
+		e = failure("the volumes of %s", c->name);
 	} else {
 		snprintf(next, sizeof next, "%s", leaf(VOL_ROOT, g.next));
 		e = volume_import(path, dir, next, (uint64_t)c->root_size * MIB, p);
 		if (!e && (!op_sync(dir) || !op_unlink(dir, link_name(VOL_ROOT, DIRTY), 0) ||
 			      !op_link(dir, next, link_name(VOL_ROOT, "")) || !op_sync(dir)))
-			e = fail("root of %s", c->name);
+			e = failure("root of %s", c->name);
 		if (!e)
 			gens_prune(c, dir, VOL_ROOT);
 	}
@@ -395,12 +396,12 @@ storage_import(const struct vmconf *c, const char *path, const struct storage_pr
 	if (!keeps_root(c) || c->root[0])
 		return refuse("%s has no root of its own in %s", c->name, store.var);
 	if (!volume_may())
-		return fail("importing a directory");
+		return failure("importing a directory");
 	if (!has_file(c->name))
 		return begin(&pl);
 	if (!lock_name(c->name, F_WRLCK) || runs(c->name)) {
 		errno = EBUSY;
-		return fail("%s runs, or its volumes are in use: shut it down first", c->name);
+		return failure("%s runs, or its volumes are in use: shut it down first", c->name);
 	}
 	e = import_next(c, path, p);
 	unlock_name(c->name);
@@ -415,7 +416,7 @@ storage_make(const struct vmconf *c)
 	const char *e;
 
 	if (base < 0 || !remove_dir(base, hidden(c->name, NEW)))
-		e = fail("the volumes of %s", c->name);
+		e = failure("the volumes of %s", c->name);
 	else
 		e = make_dir(&pl, base, c->name);
 	close_fd(&base);

@@ -23,6 +23,7 @@ struct keeper {
 	uint64_t asked_ms;
 	bool started; /* it has been let run */
 	bool clean;   /* it has shut down by itself */
+	bool destroyed;
 	bool asked_down, no_agent;
 	bool paused;	      /* so that it stays when another keeper adopts it */
 	bool unwritten, mute; /* the state is not; there is no console; and the log says so */

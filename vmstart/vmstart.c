@@ -77,6 +77,7 @@ set_state(struct keeper *k, const char *word)
 static void
 destroy(struct keeper *k)
 {
+	k->destroyed = true;
 	set_state(k, "Dying");
 	domain_destroy(&k->dom);
 }
@@ -260,7 +261,7 @@ on_gone(struct loop *l, int fd, short revents, void *arg)
 		return;
 	loop_del(l, fd);
 	code = domain_end(&k->dom);
-	k->clean = code == END_POWEROFF && k->started;
+	k->clean = code == END_POWEROFF && k->started && !k->destroyed;
 	set_state(k, code == END_CRASH && !over(k) ? "Crashed" : "Dying");
 	if (k->no_good)
 		code = END_FAILURE;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -37,11 +38,24 @@ uuid_of(const char *name, char out[UUID_LEN + 1])
 	    (unsigned long long)(h[1] & 0xffffffffffffu));
 }
 
+/* What depends on the name alone. */
+static void
+named(struct vmconf *c, const char *name)
+{
+	const bool dom0 = is_dom0(name);
+
+	snprintf(c->name, sizeof(c->name), "%s", name);
+	snprintf(c->type, sizeof(c->type), "%s", dom0 ? "AdminVM" : "AppVM");
+	snprintf(c->label, sizeof(c->label), "%s", dom0 ? "black" : "red");
+	if (dom0)
+		snprintf(c->uuid, sizeof(c->uuid), DOM0_UUID);
+	else
+		uuid_of(name, c->uuid);
+}
+
 void
 vmconf_builtin(struct vmconf *c, const char *name)
 {
-	bool dom0 = is_dom0(name);
-
 	*c = (struct vmconf){.qrexec_timeout = 60,
 	    .shutdown_timeout = 60,
 	    .memory = 400,
@@ -56,20 +70,25 @@ vmconf_builtin(struct vmconf *c, const char *name)
 	snprintf(c->virt_mode, sizeof(c->virt_mode), "pvh");
 	snprintf(c->keyboard_layout, sizeof(c->keyboard_layout), "us++");
 	snprintf(c->mac, sizeof(c->mac), "00:16:3e:5e:6c:00");
-	snprintf(c->name, sizeof(c->name), "%s", name);
-	snprintf(c->type, sizeof(c->type), "%s", dom0 ? "AdminVM" : "AppVM");
-	snprintf(c->label, sizeof(c->label), "%s", dom0 ? "black" : "red");
 	snprintf(c->default_user, sizeof(c->default_user), "user");
-	if (dom0)
-		snprintf(c->uuid, sizeof(c->uuid), DOM0_UUID);
-	else
-		uuid_of(name, c->uuid);
+	named(c, name);
 }
+
+/* What many share. */
+#define CACHE_MAX 16
+struct vmconf_cache {
+	int dir;
+	bool has_base;
+	struct vmconf base; /* of the defaults */
+	size_t n;
+	struct vmconf tmpl[CACHE_MAX];
+};
 
 /* Where the files are. One of them may have other text than it has there. */
 struct source {
 	int dir;
-	const char *over; /* its name; NULL: none */
+	struct vmconf_cache *cache; /* NULL: none */
+	const char *over;	    /* its name; NULL: none */
 	const char *text;
 	size_t n;
 	bool trusted;
@@ -183,44 +202,78 @@ fitting(const struct vmconf *c, const struct seen *seen, struct vmconf_error *e)
 static bool load(const struct source *s, const char *name, struct vmconf *c, struct seen *seen,
     int depth, struct vmconf_error *e);
 
+/* What *c takes from it. */
+static bool
+load_template(const struct source *s, const char *name, struct vmconf *c, struct seen *seen,
+    int depth, struct vmconf_error *e)
+{
+	struct vmconf_cache *k = s->cache;
+	struct vmconf tmpl;
+
+	for (size_t i = 0; k != NULL && i < k->n; i++)
+		if (strcmp(k->tmpl[i].name, name) == 0) {
+			inherit(c, &k->tmpl[i]);
+			return true;
+		}
+	if (depth == CHAIN_MAX)
+		return vmconf_wrong(e, "template: the chain of templates is too long");
+	if (!load(s, name, &tmpl, seen, depth + 1, e))
+		return false;
+	if (k != NULL && k->n < CACHE_MAX)
+		k->tmpl[k->n++] = tmpl;
+	inherit(c, &tmpl);
+	return true;
+}
+
 /* The qube's own bytes over the built-in values, the defaults and, if it has one, its template. */
 static bool
 load_own(const struct source *s, struct vmconf *c, const struct text *own, struct seen *seen,
     int depth, struct vmconf_error *e)
 {
-	struct vmconf first = *c, tmpl;
+	struct vmconf base = *c;
+	bool disp;
 
-	/* read once to learn of the template, then again on top of it */
-	if (!vmconf_parse_as(&first, c->name, own->p, own->n, false, own->trusted, seen, e))
+	if (!vmconf_parse_as(c, c->name, own->p, own->n, false, own->trusted, seen, e))
 		return false;
-	if (first.template[0] != '\0' &&
-	    (strcmp(first.type, "AppVM") == 0 || strcmp(first.type, "DispVM") == 0)) {
+	disp = strcmp(c->type, "DispVM") == 0;
+	if (c->template[0] != '\0' && (disp || strcmp(c->type, "AppVM") == 0)) {
+		/* read once to learn of the template, then again on top of it */
 		vmconf_at(e, c->name, seen->line[key_number(key_find("template"))]);
-		if (depth == CHAIN_MAX)
-			return vmconf_wrong(e, "template: the chain of templates is too long");
-		if (!load(s, first.template, &tmpl, seen, depth + 1, e))
+		memcpy(base.type, c->type, sizeof(c->type));
+		if (!load_template(s, c->template, &base, seen, depth, e))
 			return false;
-		memcpy(c->type, first.type, sizeof(c->type));
-		inherit(c, &tmpl);
+		*c = base;
+		if (!vmconf_parse_as(c, c->name, own->p, own->n, false, own->trusted, seen, e))
+			return false;
 	}
 	/* the machine's default is for those who use the network */
-	if (strcmp(first.type, "TemplateVM") == 0 ||
-	    (first.provides_network && strcmp(first.type, "DispVM") != 0))
+	if (seen->line[key_number(key_find("netvm"))] == 0 &&
+	    (strcmp(c->type, "TemplateVM") == 0 || (c->provides_network && !disp)))
 		c->netvm[0] = '\0';
-	return vmconf_parse_as(c, c->name, own->p, own->n, false, own->trusted, seen, e) &&
-	       fitting(c, seen, e);
+	return fitting(c, seen, e);
 }
 
 static bool
 load_defaults(const struct source *s, struct vmconf *c, struct seen *seen, struct vmconf_error *e)
 {
+	char name[NAME_LEN_MAX + 1];
 	struct text t;
 	bool ok;
 
+	if (s->cache != NULL && s->cache->has_base) {
+		memcpy(name, c->name, sizeof(name));
+		*c = s->cache->base;
+		named(c, name);
+		return true;
+	}
 	if (!get_text(s, "defaults", true, &t, e))
 		return false;
 	ok = vmconf_parse_as(c, "defaults", t.p, t.n, true, t.trusted, seen, e);
 	buf_free(&t.b);
+	if (ok && s->cache != NULL) {
+		s->cache->base = *c;
+		s->cache->has_base = true;
+	}
 	return ok;
 }
 
@@ -231,7 +284,10 @@ load(const struct source *s, const char *name, struct vmconf *c, struct seen *se
 	struct text own;
 	bool ok;
 
-	vmconf_builtin(c, name);
+	if (s->cache != NULL && s->cache->has_base)
+		snprintf(c->name, sizeof(c->name), "%s", name);
+	else
+		vmconf_builtin(c, name);
 	if (!load_defaults(s, c, seen, e) || !get_text(s, name, is_dom0(name), &own, e))
 		return false;
 	ok = load_own(s, c, &own, seen, depth, e);
@@ -296,6 +352,32 @@ vmconf_read(int dirfd, const char *name, struct vmconf *c, struct vmconf_error *
 	struct seen seen;
 
 	return a_name(name, e) && load(&s, name, c, &seen, 1, e);
+}
+
+struct vmconf_cache *
+vmconf_cache_new(int dirfd)
+{
+	struct vmconf_cache *k = calloc(1, sizeof(*k));
+
+	if (k != NULL)
+		k->dir = dirfd;
+	return k;
+}
+
+bool
+vmconf_cache_read(
+    struct vmconf_cache *k, const char *name, struct vmconf *c, struct vmconf_error *e)
+{
+	const struct source s = {.dir = k->dir, .cache = k};
+	struct seen seen;
+
+	return a_name(name, e) && load(&s, name, c, &seen, 1, e);
+}
+
+void
+vmconf_cache_free(struct vmconf_cache *k)
+{
+	free(k);
 }
 
 bool

@@ -100,6 +100,15 @@ bool vmconf_parse(
 bool vmconf_load(int dirfd, const char *name, struct vmconf *c, struct vmconf_error *e);
 /* The same without a look at the netvms: for who reads all of them and sees for himself. */
 bool vmconf_read(int dirfd, const char *name, struct vmconf *c, struct vmconf_error *e);
+/*
+ * For who reads many of them at one time: what they share, the defaults and templates, is read
+ * once. NULL: no memory.
+ */
+struct vmconf_cache;
+struct vmconf_cache *vmconf_cache_new(int dirfd);
+bool vmconf_cache_read(
+    struct vmconf_cache *k, const char *name, struct vmconf *c, struct vmconf_error *e);
+void vmconf_cache_free(struct vmconf_cache *k);
 /* What "defaults" says over the built-in values; c->name is "defaults". */
 bool vmconf_defaults(int dirfd, struct vmconf *c, struct vmconf_error *e);
 /*

@@ -126,12 +126,12 @@ wrong_file(const char *name, const struct vmconf_error *e)
 }
 
 static void
-fill(struct qube *q, const char *name, int etc, int run)
+fill(struct qube *q, const char *name, struct vmconf_cache *etc, int run)
 {
 	struct vmconf_error e;
 
 	memset(&q->st, 0, sizeof q->st);
-	q->known = vmconf_read(etc, name, &q->conf, &e);
+	q->known = vmconf_cache_read(etc, name, &q->conf, &e);
 	if (!q->known) {
 		wrong_file(name, &e);
 		memset(&q->conf, 0, sizeof q->conf);
@@ -174,35 +174,76 @@ look_for_loops(struct qube *q, size_t n, int etc)
 	}
 }
 
+typedef char name_text[NAME_LEN_MAX + 1];
+
+static int
+by_text(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+/* All of vm.d but dom0, sorted. */
+static name_text *
+all_names(size_t *n)
+{
+	DIR *d = opendir(ETC_VM);
+	const struct dirent *f;
+	size_t cap = 64;
+	name_text *list = malloc(cap * sizeof *list), *more;
+
+	*n = 0;
+	while (d != NULL && list != NULL && (f = readdir(d)) != NULL) {
+		if (!name_ok(f->d_name) || is_dom0(f->d_name) || strcmp(f->d_name, "defaults") == 0)
+			continue;
+		if (*n == cap) {
+			more = realloc(list, 2 * cap * sizeof *list);
+			if (more == NULL)
+				break;
+			list = more;
+			cap *= 2;
+		}
+		snprintf(list[(*n)++], sizeof *list, "%.31s", f->d_name);
+	}
+	if (d == NULL || list == NULL) {
+		say("%s: %s", ETC_VM, strerror(errno));
+		exit(1);
+	}
+	closedir(d);
+	qsort(list, *n, sizeof *list, by_text);
+	return list;
+}
+
+static struct vmconf_cache *
+cache_of(int dir)
+{
+	struct vmconf_cache *k = vmconf_cache_new(dir);
+
+	if (k == NULL) {
+		say("no memory");
+		exit(1);
+	}
+	return k;
+}
+
 struct qube *
 qubes_all(size_t *n)
 {
 	const int etc = vm_dir(), run = state_dir();
-	DIR *d = opendir(ETC_VM);
-	const struct dirent *f;
-	struct qube *q = malloc(64 * sizeof *q), *more;
-	size_t cap = 64;
+	struct vmconf_cache *k = cache_of(etc);
+	size_t names;
+	name_text *list = all_names(&names);
+	struct qube *q = malloc((names + 1) * sizeof *q);
 
-	if (!d || !q) {
-		say("%s: %s", ETC_VM, strerror(errno));
+	if (q == NULL) {
+		say("no memory");
 		exit(1);
 	}
-	fill(&q[0], "dom0", etc, run);
-	*n = 1;
-	while ((f = readdir(d)) != NULL) {
-		if (!name_ok(f->d_name) || is_dom0(f->d_name) || strcmp(f->d_name, "defaults") == 0)
-			continue;
-		if (*n == cap) {
-			more = realloc(q, 2 * cap * sizeof *q);
-			if (!more)
-				break;
-			q = more;
-			cap *= 2;
-		}
-		fill(&q[(*n)++], f->d_name, etc, run);
-	}
-	closedir(d);
-	qsort(q, *n, sizeof *q, by_name);
+	fill(&q[0], "dom0", k, run);
+	for (size_t i = 0; i < names; i++)
+		fill(&q[i + 1], list[i], k, run);
+	*n = names + 1;
+	free(list);
+	vmconf_cache_free(k);
 	look_for_loops(q, *n, etc);
 	close(etc);
 	if (run >= 0)
@@ -241,10 +282,12 @@ bool
 qube_load(const char *name, struct qube *q)
 {
 	const int dir = vm_dir(), run = state_dir();
+	struct vmconf_cache *k = cache_of(dir);
 	const bool ok = qube_exists(name);
 
 	if (ok)
-		fill(q, name, dir, run);
+		fill(q, name, k, run);
+	vmconf_cache_free(k);
 	close(dir);
 	if (run >= 0)
 		close(run);

@@ -177,7 +177,7 @@ static void
 domain(uint32_t domid, const char *name, const char *disk, bool write)
 {
 	memset(&x, 0, sizeof x);
-	conf = (struct vmconf){.memory = 100, .vcpus = 2};
+	conf = (struct vmconf){.memory = 100, .vcpus = 2, .dispid = VM_NO_DISPID};
 	snprintf(conf.name, sizeof conf.name, "%s", name);
 	snprintf(conf.uuid, sizeof conf.uuid, "00000000-0000-0000-0000-00000000000%u", domid);
 	snprintf(conf.mac, sizeof conf.mac, "00:16:3e:5e:6c:00");

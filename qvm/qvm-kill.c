@@ -29,7 +29,7 @@ qvm_kill(int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, COMMON_SHORT, longs, NULL)) != -1)
 		pick_option(&p, c, optarg, help);
-	q = qubes_all(&total);
+	q = pick_qubes(&p, argv + optind, false, &total);
 	list = pick_list(&p, argv + optind, PICK_RUNNING, q, total, &n);
 	return list == NULL || (n > 0 && qvm_each(list, n, kill_one) > 0);
 }

@@ -43,7 +43,7 @@ each(int argc, char **argv, const char *text, bool (*fn)(struct qube *))
 
 	while ((c = getopt_long(argc, argv, "S" COMMON_SHORT, longs, NULL)) != -1)
 		pick_option(&p, c, optarg, text);
-	q = qubes_all(&total);
+	q = pick_qubes(&p, argv + optind, false, &total);
 	list = pick_list(&p, argv + optind, PICK_RUNNING, q, total, &n);
 	return list == NULL || (n > 0 && qvm_each(list, n, fn) > 0);
 }

@@ -116,7 +116,7 @@ qvm_remove(int argc, char **argv)
 		force = force || c == 'f';
 		pick_option(&p, c, optarg, help);
 	}
-	q = qubes_all(&total);
+	q = pick_qubes(&p, argv + optind, false, &total);
 	list = pick_list(&p, argv + optind, PICK_ALL, q, total, &n);
 	if (list == NULL)
 		return 1;

@@ -121,7 +121,7 @@ qvm_shutdown(int argc, char **argv)
 		o.dry = o.dry || c == 'd';
 		pick_option(&p, c, optarg, help);
 	}
-	q = qubes_all(&total);
+	q = pick_qubes(&p, argv + optind, true, &total);
 	o.list = pick_list(&p, argv + optind, PICK_RUNNING, q, total, &o.n);
 	if (o.list == NULL)
 		return EXIT_USAGE;

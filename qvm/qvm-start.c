@@ -45,7 +45,7 @@ qvm_start(int argc, char **argv)
 			return !say("drives are not served yet");
 		pick_option(&p, c, optarg, help);
 	}
-	q = qubes_all(&total);
+	q = pick_qubes(&p, argv + optind, false, &total);
 	list = pick_list(&p, argv + optind, PICK_HALTED, q, total, &n);
 	return list == NULL || (n > 0 && qvm_each(list, n, start) > 0);
 }

@@ -267,15 +267,22 @@ qube_named(struct qube *q, size_t n, const char *name)
 	return one;
 }
 
+/* Whether it is dom0 or has a file. */
+static bool
+is_qube(const char *name)
+{
+	const int dir = vm_dir();
+	const bool ok = name_ok(name) && strcmp(name, "defaults") != 0 &&
+			(is_dom0(name) || faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0);
+
+	close(dir);
+	return ok;
+}
+
 bool
 qube_exists(const char *name)
 {
-	const int dir = vm_dir();
-	const bool ok = is_dom0(name) || (name_ok(name) && strcmp(name, "defaults") != 0 &&
-					     faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0);
-
-	close(dir);
-	return ok || no_such(name);
+	return is_qube(name) || no_such(name);
 }
 
 bool
@@ -364,6 +371,36 @@ pick_option(struct pick *p, int c, const char *arg, const char *help)
 	common(c, help);
 }
 
+struct qube *
+pick_qubes(const struct pick *p, char **names, bool whole, size_t *n)
+{
+	size_t given = 0;
+	struct qube *q;
+
+	while (names[given])
+		given++;
+	if (p->all && given > 0)
+		usage("--all, or names: not both");
+	if (!p->all && given == 0)
+		usage("a name is missing");
+	if (p->nexclude > 0 && !p->all)
+		usage("--exclude can only be used with --all");
+	if (p->all || whole)
+		return qubes_all(n);
+	*n = 0;
+	q = calloc(given + 1, sizeof *q);
+	for (size_t i = 0; q != NULL && i < given; i++)
+		if (is_qube(names[i]) && named(q, *n, names[i]) == NULL) {
+			qube_load(names[i], &q[(*n)++]);
+			qsort(q, *n, sizeof *q, by_name);
+		}
+	if (q == NULL) {
+		say("no memory");
+		exit(1);
+	}
+	return q;
+}
+
 static bool
 excluded(const struct pick *p, const char *name)
 {
@@ -390,12 +427,6 @@ pick_list(const struct pick *p, char **names, enum pick_all which, struct qube *
 
 	while (names[given])
 		given++;
-	if (p->all && given > 0)
-		usage("--all, or names: not both");
-	if (!p->all && given == 0)
-		usage("a name is missing");
-	if (p->nexclude > 0 && !p->all)
-		usage("--exclude can only be used with --all");
 	*n = 0;
 	list = calloc(total + given + 1, sizeof(struct qube *));
 	if (!list)

@@ -15,8 +15,8 @@
 /* Each is like a main(): argv[0] is its name, the result the exit status. */
 typedef int tool_fn(int argc, char **argv);
 tool_fn qubes_prefs, qvm_check, qvm_clone, qvm_create, qvm_features, qvm_kill, qvm_ls, qvm_pause,
-    qvm_prefs, qvm_remove, qvm_service, qvm_shutdown, qvm_start, qvm_tags, qvm_template_import,
-    qvm_unpause, qvm_volume;
+    qvm_prefs, qvm_remove, qvm_service, qvm_shutdown, qvm_start, qvm_tags, qvm_template_update,
+    qvm_template_import, qvm_unpause, qvm_volume;
 
 #define EXIT_USAGE 2 /* as argparse has it */
 
@@ -83,11 +83,13 @@ struct pick {
 #define PICK_OPTIONS                                                                               \
 	{"all", no_argument, NULL, 'a'}, {"exclude", required_argument, NULL, 'x'}, COMMON_LONG
 void pick_option(struct pick *p, int c, const char *arg, const char *help);
+/* The qubes that a command looks at, as qubes_all: the named ones, or with --all or whole all. */
+struct qube *pick_qubes(const struct pick *p, char **names, bool whole, size_t *n);
 /* Which of all are meant by --all. */
 enum pick_all { PICK_ALL, PICK_RUNNING, PICK_HALTED };
 /*
  * The list, of names or of all. NULL: an unknown qube; it has been said. An empty list is not NULL.
- * q: all of them, qubes_all's.
+ * q: pick_qubes's.
  */
 struct qube **pick_list(const struct pick *p, char **names, enum pick_all which, struct qube *q,
     size_t total, size_t *n);

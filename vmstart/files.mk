@@ -4,7 +4,7 @@ PROGS += vmstart
 SRC_vmstart = vmstart/vmstart.c vmstart/keeper-file.c vmstart/keeper-console.c vmstart/ahead.c startd/qids.c $(CONSOLE_SRC) $(DOMAIN_SRC) $(STORAGE_SRC)
 MANPAGES += vmstart/vmstart.8
 ifeq ($(BACKEND),xen)
-DOMAIN_SRC = $(addprefix vmstart/,xen.c xen-plan.c xen-build.c xen-acpi.c xen-disk.c xen-nodes.c xen-console.c)
+DOMAIN_SRC = $(addprefix vmstart/,xen.c xen-plan.c xen-holders.c xen-build.c xen-acpi.c xen-disk.c xen-nodes.c xen-console.c)
 # libxenguest as a whole: its loaders register themselves in constructors that nothing refers to.
 LIBS_vmstart = -L$(XENLIBS)/lib -Wl,--whole-archive -lxenguest -Wl,--no-whole-archive -lxenctrl -lxencall \
 	-lxenforeignmemory -lxendevicemodel -lxengnttab -lxenevtchn -lxentoollog -lxentoolcore

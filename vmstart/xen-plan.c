@@ -150,7 +150,8 @@ plan_disks(struct xen *x, const struct domain *d)
 static const char *
 plan_memory(struct xen *x, const struct vmconf *c)
 {
-	static char why[128];
+	static char why[256];
+	char who[160];
 	const uint32_t more = overhead_mib(c, x->pvh);
 	const uint64_t want = (uint64_t)c->memory + more;
 	xc_physinfo_t info = {0};
@@ -169,9 +170,11 @@ plan_memory(struct xen *x, const struct vmconf *c)
 	       PAGES_MIB;
 	if (have >= want)
 		return NULL;
+	holders(x, who, sizeof who);
+	errno = 0;
 	snprintf(why, sizeof why,
-	    "too little memory: %u MiB and %u for Xen's own use, %llu free, %llu missing",
-	    c->memory, more, (unsigned long long)have, (unsigned long long)(want - have));
+	    "too little memory: %u MiB and %u for Xen's own use, %llu free, %llu missing%s",
+	    c->memory, more, (unsigned long long)have, (unsigned long long)(want - have), who);
 	return why;
 }
 

@@ -74,6 +74,9 @@ uint32_t overhead_mib(const struct vmconf *c, bool pvh);
 /* Common options, the qube's own, the machine id (spec/vm 1). dir: the kernel's. */
 const char *cmdline(char out[CMDLINE_MAX], const struct vmconf *c, const char *dir);
 
+/* xen-holders.c: "; who holds most: NAME MIB, ...", or nothing. */
+void holders(const struct xen *x, char *out, size_t size);
+
 /* xen-build.c */
 const char *xen_create(struct domain *d, struct xen *x);
 const char *xen_fill(struct domain *d, struct xen *x);

@@ -6,7 +6,9 @@
 #undef __STRICT_ANSI__
 #define __XEN_TOOLS__ 1
 #define xc_physinfo my_physinfo
+#define xc_domain_getinfo my_getinfo
 #include "vmstart/xen-acpi.c"
+#include "vmstart/xen-holders.c"
 #include "vmstart/xen-plan.c"
 
 static struct vmconf conf;
@@ -34,6 +36,15 @@ my_physinfo(xc_interface *xch, xc_physinfo_t *info)
 	info->free_pages = free_mib * 256 + 10;
 	info->outstanding_pages = 10;
 	return 0;
+}
+
+/* Domain N holds 100 * N + 50 MiB; there is no 9. */
+int
+my_getinfo(xc_interface *xch, uint32_t first, unsigned int n, xc_dominfo_t *info)
+{
+	*info = (xc_dominfo_t){.domid = first == 9 ? 10 : first};
+	info->nr_pages = (100ul * first + 50) * 256;
+	return 1;
 }
 
 static int
@@ -112,9 +123,28 @@ memory(void **unused)
 	assert_int_equal(x.pool, (2u << 20) + 400 * 8192);
 	free_mib = 412;
 	e = plan(&d, &x);
-	assert_string_equal(
-	    e, "too little memory: 400 MiB and 13 for Xen's own use, 412 free, 1 missing");
+	assert_string_equal(e,
+	    "too little memory: 400 MiB and 13 for Xen's own use, 412 free, 1 missing; who holds "
+	    "most: dom0 50");
 	assert_int_equal(errno, 0);
+}
+
+static void
+who_holds(void **unused)
+{
+	struct holder h[MOST] = {{.mib = 0}};
+
+	add(h, &x, 2, "two", "");
+	add(h, &x, 5, "five", "");
+	add(h, &x, 9, "nine", "");
+	add(h, &x, 1, "one", "");
+	add(h, &x, 4, "four", " (prepared)");
+	add(h, &x, 3, "three", "");
+	assert_string_equal(h[0].name, "five");
+	assert_string_equal(h[1].name, "four (prepared)");
+	assert_int_equal(h[1].mib, 450);
+	assert_string_equal(h[2].name, "three");
+	assert_string_equal(h[3].name, "two");
 }
 
 static void
@@ -170,6 +200,7 @@ main(void)
 	    cmocka_unit_test_setup(command_line, fresh),
 	    cmocka_unit_test_setup(kernels, fresh),
 	    cmocka_unit_test_setup(memory, fresh),
+	    cmocka_unit_test(who_holds),
 	    cmocka_unit_test_setup(disks, fresh),
 	    cmocka_unit_test(tables),
 	};

@@ -143,7 +143,7 @@ plan_disks(struct xen *x, const struct domain *d)
 	for (int i = VOL_ROOT; i <= VOL_VOLATILE; i++) {
 		x->disk[i].write = k[i].write;
 		x->disk[i].from = k[i].path[0] ? k[i].fd : -1;
-		snprintf(x->disk[i].path, sizeof x->disk[i].path, "%s", k[i].path);
+		memcpy(x->disk[i].path, k[i].path, STORAGE_PATH);
 	}
 }
 

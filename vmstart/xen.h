@@ -23,7 +23,7 @@
 
 struct xen_disk {
 	const char *dev;	     /* xvda... */
-	char path[VM_PATH_LEN + 48]; /* empty: there is none */
+	char path[STORAGE_PATH]; /* empty: there is none */
 	bool write, wipe;	     /* wipe: its content is thrown away */
 	int from;		     /* O_PATH of exactly that, of struct domain; -1: by its path */
 	int image, fd;		     /* the image file; the loop device or block device: -1 */

@@ -318,7 +318,38 @@ def over_qrexec():
 
 
 def restart():
-    """Killed, it is back, and answers; what was asked of startd meanwhile is lost for the client only."""
+    """startd away, and back; adminapid killed, and back."""
+    os.rename(RUN + "/s/start.sock", RUN + "/s/away")
+    raises(call("admin.vm.Start", PEER), "QubesException", "startd is not there", "startd cannot be reached")
+    ok(call("admin.vm.List")[:2] == b"0\0", "which is needed for nothing else")
+    s = socket.socket(socket.AF_UNIX)
+    s.bind(RUN + "/s/start.sock")
+    os.chmod(RUN + "/s/start.sock", 0o666)
+    s.listen()
+    for said, name, text in [(b"", "QubesVMError", "no answer from startd"), (b"nonsense\n\n", "QubesVMError", "no answer from startd"),
+                             (b"result=refused\nreason=100%s full\ncode=1\n\n", "QubesVMError", "100%%s full"), (b"x" * 9000, "QubesVMError", "no answer from startd")]:
+        c = socket.socket(socket.AF_UNIX)
+        c.connect(SOCK)
+        c.sendall(b"admin.vm.Start+ mgmt name peer\0")
+        c.shutdown(socket.SHUT_WR)
+        d = s.accept()[0]
+        got = b""
+        while b"\n\n" not in got:
+            got += d.recv(512)
+        if not said:
+            eq(got, b"op=start\nname=peer\n\n", "what startd is asked")
+        try:
+            d.sendall(said)
+        except OSError:
+            pass
+        d.close()
+        out = b""
+        while part := c.recv(4096):
+            out += part
+        raises(out, name, "startd says %r" % said[:30], text)
+    s.close()
+    os.unlink(RUN + "/s/start.sock")
+    os.rename(RUN + "/s/away", RUN + "/s/start.sock")
     pid = svpid("adminapid")
     os.kill(pid, 9)
     ok(until(lambda: svpid("adminapid") not in (pid, -1)), "killed: back")

@@ -28,13 +28,13 @@
 #define MARK "qubesdb.was"
 
 struct options {
-	const char *session, *dir;
+	const char *session, *dir, *wait;
 	uint32_t perms;
 	bool front;
 };
 
 static const char help[] =
-    "usage: qdbd --session NAME [-n FD]\n"
+    "usage: qdbd --session NAME [-n FD] [-w FIFO]\n"
     "       qdbd [-f] [-n FD] [--rw-socket-perms=OCT] [--socket-dir=DIR] ID [NAME]\n"
     "  --session=NAME         as startd runs it\n"
     "  ID NAME                by hand in Dom0, for domain ID (0 dom0: Dom0's own)\n"
@@ -42,7 +42,8 @@ static const char help[] =
     "  --rw-socket-perms=OCT  who may write (666)\n"
     "  --socket-dir=DIR       where the sockets are made (" RUN_DIR ")\n"
     "  -f                     stay in the foreground (so do -n and NOTIFY_SOCKET)\n"
-    "  -n FD                  a newline there when ready\n";
+    "  -n FD                  a newline there when ready\n"
+    "  -w FIFO                begin when somebody opens it for writing, or it is not there\n";
 
 static _Noreturn void
 usage(FILE *to, int code)
@@ -62,11 +63,13 @@ parse(struct qdbd *d, struct options *o, int argc, char **argv)
 	char *end;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "fn:h", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "fn:w:h", longs, NULL)) != -1) {
 		if (c == 's') {
 			o->session = optarg;
 		} else if (c == 'd') {
 			o->dir = optarg;
+		} else if (c == 'w') {
+			o->wait = optarg;
 		} else if (c == 'f') {
 			o->front = true;
 		} else if (c == 'p') {
@@ -176,6 +179,18 @@ read_state(struct vm_state *s, const char *name)
 	close(dir);
 }
 
+/* Started before its qube is. Who lets it go has the fifo open to write, then removes it. */
+static void
+wait_at(const char *fifo)
+{
+	const int fd = open(fifo, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 && errno != ENOENT)
+		die("cannot wait at %s", fifo);
+	if (fd >= 0)
+		close(fd);
+}
+
 static void
 setup_managed(struct qdbd *d, const struct options *o)
 {
@@ -186,6 +201,8 @@ setup_managed(struct qdbd *d, const struct options *o)
 	if (!name_ok(o->session))
 		usage_die("qdbd: --session: no qube's name");
 	log_open("qdbd", o->session);
+	if (o->wait != NULL)
+		wait_at(o->wait);
 	d->managed = true;
 	d->has_peer = strcmp(o->session, "dom0") != 0;
 	snprintf(d->name, sizeof d->name, "%s", o->session);

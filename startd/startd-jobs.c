@@ -110,9 +110,9 @@ store_place_step(struct job *j, int status)
 	if (j->step++ > S_BEGIN || there != j->kill || run)
 		return job_end(j, true, "made", NULL, 0);
 	if (j->kill)
-		spawn_delete(j);
-	else
-		spawn_create(j);
+		return spawn_delete(j);
+	(void)instance_make(j, true);
+	job_end(j, true, "made", NULL, 0);
 }
 
 /* The store is on the way to each start: there no program is run but the one that is waited for. */
@@ -138,9 +138,13 @@ daemon_step(struct job *j, int status)
 	switch (j->step) {
 	case S_BEGIN:
 		e = place_make(j->s, j->name);
+		if (!store) /* its qube runs, nobody waits for what it has said */
+			store_logs(j->name);
+		if (!e && store)
+			e = instance_make(j, false);
 		if (e)
 			return job_end(j, false, NULL, e, 111);
-		if (instance_there(j))
+		if (store || instance_there(j))
 			return bring_up(j, true);
 		j->step = S_MADE;
 		return spawn_create(j);
@@ -388,11 +392,15 @@ job_add(struct startd *s, const struct job_order *o)
 void
 job_child_ended(struct startd *s, pid_t pid, int status)
 {
+	int code;
+
 	for (struct job *j = s->jobs; j; j = j->next) {
 		if (!j->running || j->child != pid)
 			continue;
 		j->child = 0;
-		job_step(j, WIFEXITED(status) ? WEXITSTATUS(status) : KILLED);
+		code = WIFEXITED(status) ? WEXITSTATUS(status) : KILLED;
+		if (!delete_again(j, code))
+			job_step(j, code);
 		return;
 	}
 }

@@ -30,6 +30,10 @@ over(struct job *j, int status)
 {
 	let_go(j->s, &j->store);
 	let_go(j->s, &j->names);
+	if (j->go >= 0)
+		close(j->go);
+	if (status != 0)
+		store_logs(j->name);
 	loop_cancel(j->s->loop, j->timer);
 	j->timer = 0;
 	job_step(j, status);
@@ -123,7 +127,9 @@ store_wait(struct job *j, uint32_t ms)
 
 	j->store = -1;
 	(void)unlink(failed(path, j));
-	ok = watch(j) && instance_tell(j, 'u');
+	ok = watch(j);
+	j->go = instance_go(j);
+	(void)instance_tell(j, 'u'); /* one whose supervisor is still to come is up when that has */
 	if (!ok)
 		logit("%s: its store cannot be started: %s", j->name, strerror(errno));
 	j->timer = loop_after(j->s->loop, ok ? ms : 0, on_limit, j);

@@ -74,12 +74,14 @@ struct job {
 	enum job_kind kind;
 	const char *service; /* the instance maker whose instance it deals with */
 	char name[NAME_LEN_MAX + 1];
-	bool running, kill, force, ordered, idle, made_room;
+	bool running, kill, deleting, force, ordered, idle, made_room;
 	int step, tries;
+	unsigned deletes;
 	uint64_t limit_ms, until_ms;
 	pid_t child;
 	char waits[NAME_LEN_MAX + 1]; /* START: for this netvm */
-	int store, names; /* STORE: a connection to it, or -1; where its socket appears, or -1 */
+	/* STORE: a connection to it; where its socket appears; instance_go() */
+	int store, names, go;
 	uint32_t timer;
 	struct client *clients;
 	int code;
@@ -202,6 +204,16 @@ void spawn_call(struct job *j, int (*fn)(const struct job *j));
 bool instance_there(const struct job *j);
 void spawn_create(struct job *j); /* with its log up; itself down, as its template says */
 void spawn_delete(struct job *j);
+/* After a program of the job's has ended. true: it was spawn_delete()'s, for an instance whose
+ * supervisor was just coming up, and is tried again. */
+bool delete_again(struct job *j, int status);
+/* The store's, without a program: it is there, its supervisor will be and starts it. ahead: it
+ * waits for instance_go(); else its log waits for store_logs(). Also makes whole what there is.
+ * NULL, or what failed. */
+const char *instance_make(const struct job *j, bool ahead);
+/* To be kept open until it serves. -1: it does not wait. */
+int instance_go(const struct job *j);
+void store_logs(const char *name);
 /* Up, and ready: by events of s6, with a limit of time. */
 void spawn_up(struct job *j, uint32_t ms);
 void spawn_wait(struct job *j, uint32_t ms);

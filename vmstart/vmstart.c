@@ -131,6 +131,9 @@ let_run(struct keeper *k)
 		    why, sizeof why, "%s%s%s", e, errno ? ": " : "", errno ? strerror(errno) : "");
 		return not_let_run(k, why);
 	}
+	/* Only now: what it says before fits into its ring. */
+	if (!k->started)
+		keeper_console(k);
 	k->started = true;
 	k->op = "up";
 	loop_cancel(k->loop, k->agent_timer);
@@ -541,7 +544,8 @@ main(int argc, char **argv)
 		close(lock);
 	if (!loop_add(k.loop, k.dom.end_fd, POLLIN, on_gone, &k))
 		die("loop");
-	keeper_console(&k);
+	if (k.started)
+		keeper_console(&k);
 	if (k.paused) { /* its daemons were up before, and nobody answers now */
 		set_state(&k, "Paused");
 		say_ready(&k);

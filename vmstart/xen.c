@@ -262,13 +262,14 @@ domain_start(struct domain *d)
 	if (xc_domain_unpause(x->xch, d->state->domid) < 0)
 		return "unpause";
 	took = now_us() / 1000 - x->born_ms;
-	xen_tidy(x);
-	look_soon(x);
 	logit("unpaused after %llu ms: kernel %llu, memory %llu, devices %llu, xenstore %llu",
 	    (unsigned long long)took, (unsigned long long)x->spent_us[T_KERNEL] / 1000,
 	    (unsigned long long)x->spent_us[T_MEMORY] / 1000,
 	    (unsigned long long)x->spent_us[T_DEVICES] / 1000,
 	    (unsigned long long)x->spent_us[T_XENSTORE] / 1000);
+	/* It runs: the rest is in nobody's way. */
+	xen_tidy(x);
+	look_soon(x);
 	return NULL;
 }
 

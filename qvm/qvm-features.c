@@ -36,7 +36,7 @@ on_off(const char *value)
 static int
 list(const struct vmconf *c, const char *prefix)
 {
-	const char *all[VM_FEATURES / 2], *p = NULL;
+	const char *all[VM_FEATURES / 2] = {NULL}, *p = NULL;
 	const size_t cut = strlen(prefix);
 	size_t n = 0;
 	int width = 0, len;

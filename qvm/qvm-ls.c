@@ -418,5 +418,8 @@ qvm_ls(int argc, char **argv)
 	if (o.tree)
 		as_tree(row, m, tree);
 	print(o.tree ? tree : row, m);
+	free(row);
+	free(tree);
+	free(q);
 	return fflush(stdout) == 0 ? 0 : 1;
 }

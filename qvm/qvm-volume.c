@@ -110,8 +110,10 @@ list(int argc, char **argv, const char *pool)
 		return !say("no memory");
 	for (int i = 0; i < argc; i++) {
 		one = qube_named(q, total, argv[i]);
-		if (one == NULL)
+		if (one == NULL) {
+			free(rows);
 			return 1;
+		}
 		n += rows_of(one, rows + n);
 	}
 	for (size_t i = 0; argc == 0 && i < total; i++)

@@ -105,14 +105,21 @@ state_dir(void)
 	return run;
 }
 
+/* dom0 first, then by name. */
+static int
+order(const char *a, const char *b)
+{
+	if (is_dom0(a) != is_dom0(b))
+		return is_dom0(a) ? -1 : 1;
+	return strcmp(a, b);
+}
+
 static int
 by_name(const void *a, const void *b)
 {
 	const struct qube *x = a, *y = b;
 
-	if (is_dom0(x->conf.name) != is_dom0(y->conf.name))
-		return is_dom0(x->conf.name) ? -1 : 1;
-	return strcmp(x->conf.name, y->conf.name);
+	return order(x->conf.name, y->conf.name);
 }
 
 /* A line of its own for each file, without our name: it is the file's fault. */
@@ -145,13 +152,16 @@ fill(struct qube *q, const char *name, struct vmconf_cache *etc, int run)
 		snprintf(q->state, sizeof q->state, "Halted");
 }
 
+static int
+by_its_name(const void *name, const void *q)
+{
+	return order(name, ((const struct qube *)q)->conf.name);
+}
+
 static struct qube *
 named(struct qube *q, size_t n, const char *name)
 {
-	struct qube key;
-
-	snprintf(key.conf.name, sizeof key.conf.name, "%s", name);
-	return bsearch(&key, q, n, sizeof *q, by_name);
+	return bsearch(name, q, n, sizeof *q, by_its_name);
 }
 
 /* Loops of netvms, from what has been read already. */

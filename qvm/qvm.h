@@ -28,7 +28,7 @@ bool say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 bool say_conf(const struct vmconf_error *e);
 const char *text_esc(const char *untrusted); /* for a word or two; good until the next but one */
 /* The same with how to get help, exit 2. */
-_Noreturn void usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void usage(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 extern const char *tool_name;
 
 /* What all commands have. Calls common(c, help) for what they do not know themselves. */

@@ -9,7 +9,7 @@ out=$O
 case $out in /*) ;; *) out=$TOP/$O ;; esac
 cut=$out/test/cut
 err() { # COMMAND...: what it says on standard error
-	"$@" 2>&1 >/dev/null
+	{ "$@" >/dev/null; } 2>&1
 }
 left() { # NAME: all that there is of it, hidden or not, on one line
 	find $vm $var/appvms $var/vm-templates -maxdepth 1 -name "*$1*" 2>/dev/null | sort | tr '\n' ' '
@@ -79,9 +79,11 @@ y' "$(printf 'x\033[31m')" none default Domain-0 dom0 defaults x-dm @dispvm '$ad
 	is "$(printf %s "$said" | tr -d '\n' | tr -d '\040-\176')" '' 'and nothing that a terminal would take'
 	for cmd in qvm-prefs qvm-tags qvm-features qvm-service 'qvm-remove -f' qvm-start qvm-kill qvm-pause qvm-check; do
 		case $name,$cmd in dom0,*) continue ;; esac
+		# shellcheck disable=SC2086
 		is "$(rc $cmd -- "$name")" 1 "$cmd of it: 1"
 	done
 done
+# shellcheck disable=SC2012
 is "$(ls $vm | tr '\n' ' ')" 'defaults far mail net one-off tpl work ' 'nothing came of them'
 
 # --- qvm-prefs, qubes-prefs

@@ -5,6 +5,7 @@
  * itself had stopped goes on with the others.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -13,30 +14,26 @@
 #include <unistd.h>
 
 #include "local.h"
+#include "log.h"
 
-/* In the helper that has entered the namespace only for its children. */
-static int
-all_but_init(int sig)
-{
-	const pid_t pid = fork();
-	int status;
-
-	if (pid == 0)
-		_exit(kill(-1, sig) == 0 || errno == ESRCH ? 0 : errno);
-	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
-		return ECHILD;
-	return WEXITSTATUS(status);
-}
-
+/* A namespace of process numbers is entered for one's children alone: for this one. */
 static bool
 everybody(const struct domain *d, int sig)
 {
-	const pid_t pid = fork();
+	const int own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+	pid_t pid = -1;
 	int status;
 
-	if (pid == 0)
-		_exit(setns(d->end_fd, CLONE_NEWPID) < 0 ? errno : all_but_init(sig));
-	errno = EAGAIN;
+	if (own >= 0 && setns(d->end_fd, CLONE_NEWPID) == 0) {
+		pid = fork();
+		if (pid == 0)
+			_exit(kill(-1, sig) == 0 || errno == ESRCH ? 0 : errno);
+		if (setns(own, CLONE_NEWPID) < 0)
+			die("the way back from the qube's process numbers"); /* another keeper
+										follows */
+	}
+	if (own >= 0)
+		close(own);
 	if (pid < 0 || waitpid(pid, &status, 0) != pid)
 		return false;
 	errno = WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;

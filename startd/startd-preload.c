@@ -16,7 +16,7 @@
 #include "kv.h"
 #include "startd.h"
 
-#define LOOK_MS 50
+#define LOOK_MS 250 /* after one was given: its caller goes first */
 #define REST_MS 60000 /* one could not be made: until the next is tried */
 
 static void
@@ -39,7 +39,25 @@ mix_file(uint64_t *h, int dir, const char *name)
 	mix(h, &st.st_mtim, sizeof st.st_mtim);
 }
 
-/* Of the files of base, its templates and the defaults: what they are now. */
+/* Which state of its volumes is the current one: a link leads there (storage.h). */
+static void
+mix_volumes(uint64_t *h, const char *name)
+{
+	static const char *const links[] = {VAR_DIR "/appvms/%s/private",
+	    VAR_DIR "/appvms/%s/private.img", VAR_DIR "/vm-templates/%s/root",
+	    VAR_DIR "/vm-templates/%s/root.img"};
+	char path[160], to[128];
+	ssize_t n;
+
+	for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
+		snprintf(path, sizeof path, links[i], name);
+		n = readlink(path, to, sizeof to);
+		if (n > 0)
+			mix(h, to, (size_t)n);
+	}
+}
+
+/* Of the files of base, its templates and the defaults, and of their volumes: what they are now. */
 uint64_t
 preload_stamp(const char *base)
 {
@@ -53,6 +71,7 @@ preload_stamp(const char *base)
 	snprintf(name, sizeof name, "%s", base);
 	for (int i = 0; i < 3 && name[0] != '\0'; i++) {
 		mix_file(&h, dir, name);
+		mix_volumes(&h, name);
 		if (!load_conf(name, &c, &e))
 			break;
 		memcpy(name, c.template, sizeof name);

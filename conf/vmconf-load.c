@@ -82,6 +82,7 @@ struct vmconf_cache {
 	struct vmconf base; /* of the defaults */
 	size_t n;
 	struct vmconf tmpl[CACHE_MAX];
+	int levels[CACHE_MAX]; /* it, its template and so on */
 };
 
 /* Where the files are. One of them may have other text than it has there. */
@@ -202,26 +203,45 @@ fitting(const struct vmconf *c, const struct seen *seen, struct vmconf_error *e)
 static bool load(const struct source *s, const char *name, struct vmconf *c, struct seen *seen,
     int depth, struct vmconf_error *e);
 
+/* Where it is there; beyond the last one: it is not. */
+static size_t
+cached(const struct vmconf_cache *k, const char *name)
+{
+	size_t i = 0;
+
+	while (k != NULL && i < k->n && strcmp(k->tmpl[i].name, name) != 0)
+		i++;
+	return i;
+}
+
+static void
+keep(struct vmconf_cache *k, const struct vmconf *tmpl)
+{
+	const bool alone = tmpl->template[0] == '\0';
+	const size_t at = cached(k, tmpl->template);
+
+	if (k == NULL || k->n == CACHE_MAX || (!alone && at == k->n))
+		return;
+	k->levels[k->n] = alone ? 1 : k->levels[at] + 1;
+	k->tmpl[k->n++] = *tmpl;
+}
+
 /* What *c takes from it. */
 static bool
 load_template(const struct source *s, const char *name, struct vmconf *c, struct seen *seen,
     int depth, struct vmconf_error *e)
 {
-	struct vmconf_cache *k = s->cache;
+	const size_t at = cached(s->cache, name);
+	const bool known = s->cache != NULL && at < s->cache->n;
 	struct vmconf tmpl;
 
-	for (size_t i = 0; k != NULL && i < k->n; i++)
-		if (strcmp(k->tmpl[i].name, name) == 0) {
-			inherit(c, &k->tmpl[i]);
-			return true;
-		}
-	if (depth == CHAIN_MAX)
+	if (depth + (known ? s->cache->levels[at] : 1) > CHAIN_MAX)
 		return vmconf_wrong(e, "template: the chain of templates is too long");
-	if (!load(s, name, &tmpl, seen, depth + 1, e))
+	if (!known && !load(s, name, &tmpl, seen, depth + 1, e))
 		return false;
-	if (k != NULL && k->n < CACHE_MAX)
-		k->tmpl[k->n++] = tmpl;
-	inherit(c, &tmpl);
+	if (!known)
+		keep(s->cache, &tmpl);
+	inherit(c, known ? &s->cache->tmpl[at] : &tmpl);
 	return true;
 }
 

@@ -442,6 +442,52 @@ loops_of_netvms(void **state)
 	file("defaults", "");
 }
 
+/* Reading many with what they share kept gives what reading each alone gives. */
+static void
+with_and_without_a_cache(void **state)
+{
+	static const char *const names[] = {
+	    "work", "disp7", "tpl", "net", "dom0", "mail", "wrong", "nosuch", "work", "disp7"};
+	const int d = open_test_dir();
+	struct vmconf_cache *k = vmconf_cache_new(d);
+	static struct vmconf one, other;
+	bool ok;
+
+	file("defaults", "netvm=net\ndefault_user=me\nfeature.a=1\nqrexec_timeout=9\n");
+	file("tpl", "type=TemplateVM\nmemory=77\nroot=/tpl\n");
+	file("net", "provides_network=1\nlabel=black\nfeature.a=2\n");
+	file("work", "template=tpl\ntemplate_for_dispvms=1\nuuid=abcdef01-2345-6789-abcd-"
+		     "ef0123456789\n");
+	file("disp7", "type=DispVM\ntemplate=work\ndispid=7\n");
+	file("mail", "template=disp7\n");
+	file("wrong", "template=tpl\nlable=red\n");
+	file("dom0", "tags=t\n");
+	for (size_t i = 0; i < NELEM(names); i++) {
+		memset(&one, 0, sizeof(one));
+		memset(&other, 0, sizeof(other));
+		ok = vmconf_read(d, names[i], &one, &e);
+		assert_int_equal(vmconf_cache_read(k, names[i], &other, &e), ok);
+		assert_int_equal(ok, i < 5 || i > 7);
+		if (ok) /* what stands behind the end of a text does not count */
+			assert_true(
+			    strcmp(one.name, other.name) == 0 &&
+			    strcmp(one.type, other.type) == 0 &&
+			    strcmp(one.label, other.label) == 0 &&
+			    strcmp(one.uuid, other.uuid) == 0 &&
+			    strcmp(one.netvm, other.netvm) == 0 &&
+			    strcmp(one.default_dispvm, other.default_dispvm) == 0 &&
+			    strcmp(one.root, other.root) == 0 &&
+			    strcmp(one.default_user, other.default_user) == 0 &&
+			    one.memory == other.memory && one.ntags == other.ntags &&
+			    one.dispid == other.dispid &&
+			    strcmp(vmconf_feature(&one, "a"), vmconf_feature(&other, "a")) == 0);
+	}
+	vmconf_cache_free(k);
+	close(d);
+	file("defaults", "");
+	unlink(in_dir("dom0"));
+}
+
 static void
 who_wrote_it(void **state)
 {
@@ -531,6 +577,7 @@ main(void)
 	    cmocka_unit_test(bad_lines_say_file_and_line),
 	    cmocka_unit_test(keys_of_disposables_and_volumes),
 	    cmocka_unit_test(loops_of_netvms),
+	    cmocka_unit_test(with_and_without_a_cache),
 	    cmocka_unit_test(who_wrote_it),
 	    cmocka_unit_test(limits),
 	};

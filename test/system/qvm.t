@@ -65,7 +65,7 @@ table 3<<'X'
 X
 is "$(left x)" '' 'nothing is left of those that failed'
 is "$(cat $vm/mail | grep -v ^uuid | tr '\n' ';')" 'type = AppVM;label = green;template = tpl;netvm = net;template_for_dispvms = true;' 'the file of a qube'
-is "$(qvm-prefs one-off label) $(qvm-prefs one-off netvm)" 'green net' 'a DispVM: label and network of its base'
+is "$(qvm-prefs one-off label) $(qvm-prefs one-off netvm)" 'green net' 'QSB-047: a disposable has the network of its base, not the machine'"'"'s'
 uuid=$(qvm-prefs work uuid)
 like "$uuid" '^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$' 'a random UUID'
 
@@ -87,6 +87,8 @@ done
 is "$(ls $vm | tr '\n' ' ')" 'defaults far mail net one-off tpl work ' 'nothing came of them'
 
 # --- qvm-prefs, qubes-prefs
+qubes-prefs default_dispvm work 2>/dev/null # none of them is a template of disposables
+is "$(qvm-prefs one-off default_dispvm)" mail 'QSB-047: and its disposables are of the same kind'
 like "$(qvm-prefs work)" '^label +-  blue$' 'qvm-prefs: set by itself'
 like "$(qvm-prefs work)" '^memory +D  400$' 'qvm-prefs: inherited'
 like "$(qvm-prefs work)" '^netvm +D  None$' 'qvm-prefs: none'

@@ -221,18 +221,29 @@ def limits():
     eq(content(raw(HEAD)).count("\n") >= many, True, "a long list is whole")
     for i in range(many):
         os.unlink(VM + "many%d" % i)
-    # The daemon of nobody may not be asked by a stranger.
-    pid = os.fork()
-    if pid == 0:
-        os.setgroups([])
-        os.setgid(65534)
-        os.setuid(65534)
-        try:
-            raw(HEAD)
-            os._exit(1)
-        except PermissionError:
+
+
+def strangers():
+    """The socket's mode keeps them out, and so does the daemon."""
+    def ask_as_nobody():
+        r, w = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            try:
+                os.write(w, b"answer: " + raw(HEAD)[:20])
+            except PermissionError:
+                os.write(w, b"not let in")
             os._exit(0)
-    eq(os.waitpid(pid, 0)[1], 0, "neither root nor of group qubes: no way to connect")
+        os.close(w)
+        os.waitpid(pid, 0)
+        return os.read(r, 100)
+    eq(ask_as_nobody(), b"not let in", "neither root nor of group qubes: no way to connect")
+    os.chmod(SOCK, 0o666)
+    eq(ask_as_nobody(), b"answer: ", "and if there were one: no answer")
+    os.chmod(SOCK, 0o660)
 
 
 def life():
@@ -369,5 +380,5 @@ defaults = read(VM + "defaults")
 write(VM + "defaults", defaults + "netvm = sys-none\n")
 rows([lists, states, properties, features, exceptions, malformed])
 write(VM + "defaults", defaults)
-rows([limits, life, in_use, over_qrexec, restart])
+rows([limits, strangers, life, in_use, over_qrexec, restart])
 done()

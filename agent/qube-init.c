@@ -27,9 +27,12 @@
 
 #include "loop.h"
 #include "names.h"
+#include "qube-root.h"
 #include "xen/store.h"
 
 #define MODULES "/etc/modules"
+#define ROOT_DISK "/dev/xvda"
+#define ROOT_NODE "device/vbd/51712"
 #define PRIVATE "/dev/xvdb"
 #define PRIVATE_NODE "device/vbd/51728" /* its number: major 202, minor 16 */
 #define PRIVATE_MS 30000
@@ -190,7 +193,7 @@ loopback(void)
 
 /* The kernel makes it when Dom0's side has answered. */
 static bool
-private_there(void)
+disk_there(const char *path)
 {
 	const uint64_t until = now_ms() + PRIVATE_MS;
 	const int w = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
@@ -198,14 +201,14 @@ private_there(void)
 	bool there;
 
 	try(w >= 0 && inotify_add_watch(w, "/dev", IN_CREATE) >= 0, "inotify");
-	there = access(PRIVATE, F_OK) == 0;
+	there = access(path, F_OK) == 0;
 	while (!there && now_ms() < until) {
 		struct pollfd p = {.fd = w, .events = POLLIN};
 
 		(void)poll(&p, 1, (int)(until - now_ms()));
 		while (read(w, events, sizeof events) > 0)
 			;
-		there = access(PRIVATE, F_OK) == 0;
+		there = access(path, F_OK) == 0;
 	}
 	close(w);
 	return there;
@@ -241,6 +244,20 @@ run(char *const argv[])
 	return status == 0;
 }
 
+/* Without one, or with one that nobody can read, the root is the initramfs. */
+static void
+own_root(struct store *s)
+{
+	const char *e;
+
+	if (!node(s, ROOT_NODE))
+		return;
+	if (!disk_there(ROOT_DISK))
+		say(ROOT_DISK, "it does not come");
+	else if ((e = root_of_disk(ROOT_DISK)) != NULL)
+		say(e, strerror(errno));
+}
+
 /* Without a private volume, or with one that nobody can read, all is thrown away. */
 static void
 make_rw(struct store *s)
@@ -248,12 +265,13 @@ make_rw(struct store *s)
 	char *const mkfs[] = {LIBDIR "/mkfs-private", PRIVATE, NULL};
 
 	if (node(s, PRIVATE_NODE)) {
-		if (!private_there())
+		if (!disk_there(PRIVATE))
 			say(PRIVATE, "it does not come");
 		else if (blank(PRIVATE) && !run(mkfs))
 			say(PRIVATE, "no file system can be made");
 		try(mount(PRIVATE, "/rw", "ext4", MS_NOSUID | MS_NODEV, NULL) == 0, "/rw");
 	}
+	own_root(s);
 	for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
 		if (mkdir(kept[i].path, kept[i].mode) == 0)
 			try(chown(kept[i].path, kept[i].uid, kept[i].uid) == 0, kept[i].path);
@@ -339,6 +357,7 @@ end(const sigset_t *set, bool again)
 	sync();
 	umount2("/home/user", MNT_DETACH);
 	(void)umount2("/rw", 0);
+	(void)mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
 	reboot(again ? RB_AUTOBOOT : RB_POWER_OFF);
 	_exit(0);
 }
@@ -370,9 +389,9 @@ main(int argc, char **argv)
 	load_modules(s);
 	for (size_t i = 0; i < sizeof xen_devices / sizeof *xen_devices; i++)
 		try(chmod(xen_devices[i], 0666) == 0, xen_devices[i]);
-	be_named(s);
 	loopback();
 	make_rw(s);
+	be_named(s);
 	store_close(s);
 	dprintf(
 	    2, "qube-init: up after %ld.%02ld s\n", (long)now().tv_sec, now().tv_nsec / 10000000);

@@ -236,7 +236,7 @@ take_key(struct start *s, enum volume_id id, const char *path)
 	if (k->fd < 0 && errno == ELOOP)
 		return refuse("%s: %s: a link, and the qube's file is not root's alone",
 		    storage_name(id), path);
-	return k->fd < 0 ? failure("%s: %s", storage_name(id), path) : NULL;
+	return k->fd < 0 ? failure("disk %s", path) : NULL;
 }
 
 /* Two that write one volume, or write what another reads, would destroy it. */

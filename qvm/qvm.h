@@ -94,7 +94,7 @@ enum pick_all { PICK_ALL, PICK_RUNNING, PICK_HALTED };
 struct qube **pick_list(const struct pick *p, char **names, enum pick_all which, struct qube *q,
     size_t total, size_t *n);
 
-/* ---- storage's progress on a terminal (qvm-make.c) ---- */
+/* ---- storage's progress on a terminal (volumes/qvm-make.c) ---- */
 
 struct storage_progress;
 const struct storage_progress *progress_of(const char *name);

@@ -4,7 +4,7 @@
 #define QVM_MAKE_H
 
 #include "buf.h"
-#include "qvm.h"
+#include "qvm/qvm.h"
 #include "storage/storage.h"
 
 #define TEXT_MAX 65538

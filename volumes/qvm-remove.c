@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "qvm.h"
+#include "qvm/qvm.h"
 #include "storage/storage.h"
 #include "vmedit.h"
 

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "qvm.h"
+#include "qvm/qvm.h"
 #include "storage/storage.h"
 #include "vmedit.h"
 

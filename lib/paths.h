@@ -13,7 +13,8 @@
 #define RUN_PREPARED RUN_DIR "/vm/.prepared" /* NAME: what is built ahead for it (vmstart) */
 /* NAME: of what a disposable that is kept ready was made (startd) */
 #define RUN_PRELOAD RUN_DIR "/vm/.preload"
-#define RUN_LOCAL RUN_DIR "/local" /* root 0700: the local backend's channels, local/NAME/ */
+#define RUN_ENDING RUN_DIR "/vm/.ending" /* while all qubes are shut down: none is kept ready */
+#define RUN_LOCAL RUN_DIR "/local"	 /* root 0700: the local backend's channels, local/NAME/ */
 /*
  * Daemons that restart bind their socket anew. A mount namespace that held the socket itself would
  * keep the dead one, so the sockets stand in a directory (root:GID_DAEMONS 0751), which is what a

@@ -113,13 +113,14 @@ disp_file(const struct job *j)
 int
 disp_erase(const struct job *j)
 {
-	const char *const argv[] = {LIBDIR "/vmstart", "-x", "--", j->name, NULL};
+	static const char vmstart[] = LIBDIR "/vmstart";
+	const char *const argv[] = {vmstart, "-x", "--", j->name, NULL};
 	const int dir = vm_dir();
 	struct vmconf_error e;
 
 	if (dir >= 0 && !vmedit_remove(dir, j->name, &e) && errno != ENOENT)
 		logit("%s: %s", j->name, e.text);
-	execv(argv[0], (char *const *)(uintptr_t)argv);
+	execv(vmstart, (char *const *)(uintptr_t)argv);
 	return errno;
 }
 

@@ -81,6 +81,8 @@ job_end(struct job *j, bool ok, const char *state, const char *reason, int code)
 	while (*at != j)
 		at = &(*at)->next;
 	*at = j->next;
+	if (!*at)
+		s->jobs_end = at;
 	loop_cancel(s->loop, j->timer);
 	tell(s, j->kind, j->name, ok, why, code);
 	free(j);
@@ -316,7 +318,7 @@ hurry(struct startd *s, const struct job_order *o)
 	if (!j)
 		return;
 	if (o->kind == JOB_STOP && start_rests(j))
-		return job_end(j, false, NULL, "it was to be stopped before it began", 1);
+		return start_cancel(j);
 	if (o->kind == JOB_STOP && stop_rests(j) && (o->kill || o->force))
 		return stop_now(j, o->kill);
 	if (o->kind == JOB_STOP && (j->kind == JOB_START || o->kill))
@@ -363,7 +365,7 @@ job_new(struct startd *s, const struct job_order *o)
 void
 job_add(struct startd *s, const struct job_order *o)
 {
-	struct job *j = same_job(s, o->kind, o->name), **at = &s->jobs;
+	struct job *j = same_job(s, o->kind, o->name);
 	struct client *c = o->client;
 
 	if (c)
@@ -383,9 +385,8 @@ job_add(struct startd *s, const struct job_order *o)
 		return;
 	}
 	hurry(s, o);
-	while (*at)
-		at = &(*at)->next;
-	*at = j;
+	*s->jobs_end = j;
+	s->jobs_end = &j->next;
 	run_some(s);
 }
 

@@ -16,7 +16,8 @@
 #include "kv.h"
 #include "startd.h"
 
-#define LOOK_MS 250 /* after one was given: its caller goes first */
+/* After one was given: its caller goes first. */
+#define LOOK_MS 250
 #define REST_MS 60000 /* one could not be made: until the next is tried */
 
 static void
@@ -225,7 +226,7 @@ end_some(struct startd *s, bool (*which)(const struct disp *d, const char *arg),
 static bool
 rests(const struct startd *s)
 {
-	return s->preload_rests || s->preload_full;
+	return s->preload_rests || s->preload_full || access(RUN_ENDING, F_OK) == 0;
 }
 
 static void

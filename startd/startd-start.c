@@ -198,6 +198,24 @@ start_rests(const struct job *j)
 	return j->kind == JOB_START && (j->step == S_NETVM || j->step == S_ROOM) && j->running;
 }
 
+static void
+on_cancel(struct loop *l, int fd, short revents, void *arg)
+{
+	struct job *j = arg;
+
+	(void)l, (void)fd, (void)revents;
+	j->timer = 0;
+	if (start_rests(j))
+		job_end(j, false, NULL, "it was to be stopped before it began", 1);
+}
+
+void
+start_cancel(struct job *j)
+{
+	if (!j->timer)
+		j->timer = loop_after(j->s->loop, 0, on_cancel, j);
+}
+
 static struct job *
 resting(const struct startd *s, int step, const char *netvm)
 {

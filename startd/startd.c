@@ -390,6 +390,7 @@ main(int argc, char **argv)
 	umask(022);
 	(void)setrlimit(RLIMIT_NOFILE, &files);
 	signal(SIGPIPE, SIG_IGN);
+	s.jobs_end = &s.jobs;
 	s.people = people_gid();
 	s.loop = loop_new();
 	s.state_dir = open(RUN_STATE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -122,7 +122,7 @@ struct startd {
 	struct client *clients;
 	size_t nclients;
 	uint16_t held[QID_MAX + 1]; /* of them, by the qid of a qrexecd; 0: strangers */
-	struct job *jobs;
+	struct job *jobs, **jobs_end;
 	struct log_limit crowd;
 	struct {
 		const char *reason;
@@ -145,6 +145,7 @@ void start_step(struct job *j, int status);
 void start_told(struct startd *s, const char *netvm, bool ok, const char *reason);
 void start_room(struct startd *s); /* what was thrown away for it has gone */
 bool start_rests(const struct job *j);
+void start_cancel(struct job *j); /* of one that rests */
 void jobs_autostart(struct startd *s);
 void stop_step(struct job *j, int status);
 void stop_now(struct job *j, bool kill); /* it waits for others no more */

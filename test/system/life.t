@@ -212,11 +212,15 @@ def autostart():
                    stderr=subprocess.DEVNULL)
     ok(until(lambda: is_state("a-first", "Running") and is_state("z-net", "Running")), "autostart at boot")
     ok(int(state("z-net")["domid"]) < int(state("a-first")["domid"]), "the netvm first")
+    conf("base", "template_for_dispvms = true\npreload = 2\n")
+    until(lambda: len(ready()) == 2, 20 * SLOW)
     began = time.monotonic()
-    eq(sh("/usr/lib/qubes/cubicle-down", limit=120)[0], 0, "cubicle-down")
+    eq(sh("/usr/lib/qubes/cubicle-down", limit=120), (0, ""), "cubicle-down, with disposables that are kept ready")
+    eq(disposables(), [], "they are erased")
     ok(not os.path.exists(RUN), "all is down", time.monotonic() - began)
     os.unlink(VM + "a-first")
     os.unlink(VM + "z-net")
+    os.unlink(VM + "base")
     subprocess.run(["/usr/lib/qubes/cubicle-up", "-b"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                    stderr=subprocess.DEVNULL)
 

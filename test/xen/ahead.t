@@ -73,6 +73,11 @@ def thrown_away():
     conf("ahead")
     gone(r, "prepare is taken out of its file: thrown away")
     ok(until(lambda: not record()), "with its record")
+    conf("ahead", prepare=1)
+    r = built()
+    os.unlink(VM + "ahead")
+    gone(r, "its file is removed: thrown away")
+    ok(until(lambda: not record()), "with its record, too")
 
 
 def killed_in_the_middle():

@@ -269,27 +269,13 @@ own_files(const struct domain *d)
 	return e;
 }
 
-/* The services that every qube has. */
 static const char *
-own_services(const struct domain *d)
+own_service(const struct domain *d, const char *target, const char *path)
 {
-	static char path[600];
-	char target[512];
-	DIR *dir = opendir(LIBDIR "/agent-rpc");
-	const struct dirent *f;
-	const char *e = NULL;
+	static char at[600];
 
-	if (!dir)
-		return errno == ENOENT ? NULL : LIBDIR "/agent-rpc";
-	while (!e && (f = readdir(dir)) != NULL) {
-		if (f->d_name[0] == '.')
-			continue;
-		snprintf(target, sizeof target, LIBDIR "/agent-rpc/%s", f->d_name);
-		snprintf(path, sizeof path, UPPER "/etc/qubes-rpc/%s", f->d_name);
-		e = make_link(d, target, path);
-	}
-	closedir(dir);
-	return e;
+	snprintf(at, sizeof at, UPPER "%s", path);
+	return make_link(d, target, at);
 }
 
 /* Our programs, whatever template it is. */
@@ -328,7 +314,7 @@ layered(const struct domain *d)
 	for (size_t i = 0; !e && i < sizeof uppers / sizeof *uppers; i++)
 		e = make_dir(d, uppers[i].path, uppers[i].mode, uppers[i].uid);
 	if (!e && (e = own_files(d)) == NULL)
-		e = own_services(d);
+		e = tree_services(d, own_service);
 	for (size_t i = 0; !e && i < sizeof layers / sizeof *layers; i++)
 		e = layer(d, layers[i]);
 	return e;

@@ -90,16 +90,14 @@ take(const struct domain *d, const struct storage_disk *k, int fd, uint64_t attr
 	const char *e = NULL;
 
 	a.userns_fd = (uint64_t)(unsigned)map;
-	if (tree < 0)
-		e = "volumes";
-	else if (k->whole && map < 0)
+	if (tree >= 0 && k->whole && map < 0)
 		e = "a map of user ids";
-	else if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &a, sizeof a) < 0)
+	else if (tree < 0 || syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &a, sizeof a) < 0)
 		e = errno == EINVAL ? "volumes: their file system cannot map user ids (ext4, xfs, "
 				      "btrfs and tmpfs can)"
 				    : "volumes";
 	else if (dup3(tree, fd, O_CLOEXEC) < 0)
-		e = "volumes";
+		e = "a descriptor";
 	if (map >= 0)
 		close(map);
 	if (tree >= 0)
@@ -197,7 +195,7 @@ tree_fit(const char *skel, const char *root)
 			return covers[i];
 	snprintf(name, sizeof name, "%s/proc", root);
 	(void)mkdir(name, 0555);
-	if (!cover(skel, root, LIBDIR + 1, false))
+	if (!cover(skel, root, &LIBDIR[1], false))
 		return LIBDIR;
 	for (size_t i = 0; own_programs[i]; i++) {
 		snprintf(name, sizeof name, "%s/usr/bin/%s", root, own_programs[i]);
@@ -226,30 +224,62 @@ write_file(const char *path, const char *text)
 	close(fd);
 }
 
-/* The services that every qube has. */
-static void
-link_services(void)
+/* A service that is a port is a link with that very text: it is not looked for behind another. */
+static const char *
+service_link(DIR *dir, const char *from, const char *name, char *out, size_t size)
 {
-	char target[400], path[400];
-	DIR *dir = opendir(LIBDIR "/agent-rpc");
-	const struct dirent *f;
+	const ssize_t n = readlinkat(dirfd(dir), name, out, size - 1);
 
-	while (dir && (f = readdir(dir)) != NULL) {
-		if (f->d_name[0] == '.')
-			continue;
-		snprintf(target, sizeof target, LIBDIR "/agent-rpc/%s", f->d_name);
-		snprintf(path, sizeof path, "/etc/qubes-rpc/%s", f->d_name);
-		(void)symlink(target, path);
+	if (n > 0)
+		out[n] = '\0';
+	if (n <= 0 || strncmp(out, "/dev/tcp/", 9) != 0)
+		snprintf(out, size, "%s/%s", from, name);
+	return out;
+}
+
+const char *
+tree_services(const struct domain *d, tree_link_fn *fn)
+{
+	static const struct {
+		const char *from, *to;
+	} dirs[] = {{LIBDIR "/agent-rpc", "/etc/qubes-rpc"},
+	    {LIBDIR "/agent-rpc-config", "/etc/qubes/rpc-config"}};
+	const char *e = NULL;
+	const struct dirent *f;
+	char target[400], path[400];
+
+	for (size_t i = 0; !e && i < sizeof dirs / sizeof *dirs; i++) {
+		DIR *dir = opendir(dirs[i].from);
+
+		if (!dir && errno != ENOENT)
+			return dirs[i].from;
+		while (dir && !e && (f = readdir(dir)) != NULL) {
+			if (f->d_name[0] == '.')
+				continue;
+			snprintf(path, sizeof path, "%s/%s", dirs[i].to, f->d_name);
+			e = fn(d, service_link(dir, dirs[i].from, f->d_name, target, sizeof target),
+			    path);
+		}
+		if (dir)
+			closedir(dir);
 	}
-	if (dir)
-		closedir(dir);
+	return e;
+}
+
+/* One that a template has itself stays. */
+static const char *
+link_service(const struct domain *d, const char *target, const char *path)
+{
+	(void)d;
+	(void)symlink(target, path);
+	return NULL;
 }
 
 void
 tree_files(const struct domain *d)
 {
-	static const char *const dirs[] = {"/etc", "/etc/qubes-rpc", "/home", "/root", "/var",
-	    "/usr", "/usr/local", "/usr/local/etc"};
+	static const char *const dirs[] = {"/etc", "/etc/qubes", "/etc/qubes/rpc-config",
+	    "/etc/qubes-rpc", "/home", "/root", "/var", "/usr", "/usr/local", "/usr/local/etc"};
 	char text[128];
 	struct stat st;
 
@@ -262,7 +292,7 @@ tree_files(const struct domain *d)
 			write_file(defaults[i].path, defaults[i].text);
 	(void)symlink("/run", "/var/run");
 	(void)symlink("/rw/usrlocal/etc/qubes-rpc", "/usr/local/etc/qubes-rpc");
-	link_services();
+	(void)tree_services(d, link_service);
 	snprintf(text, sizeof text, "%s\n", d->state->name);
 	write_file("/etc/hostname", text);
 	snprintf(text, sizeof text, "127.0.0.1 localhost %s\n::1 localhost\n", d->state->name);

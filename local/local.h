@@ -42,6 +42,10 @@ const char *tree_attach(int fd, const char *to);
 const char *tree_build(const struct domain *d, const char *to, const char *layers);
 const char *tree_fit(const char *skel, const char *root);
 void tree_files(const struct domain *d);
+/* The services that every qube has and their configurations: fn makes a link to target at path, as
+ * the guest sees both. NULL, or what failed. */
+typedef const char *tree_link_fn(const struct domain *d, const char *target, const char *path);
+const char *tree_services(const struct domain *d, tree_link_fn *fn);
 extern const char *const own_programs[]; /* ends with NULL */
 
 static inline uid_t

@@ -199,10 +199,11 @@ start_private(struct start *s)
 static const char *
 start_volatile(struct start *s)
 {
-	const char *name = link_name(VOL_VOLATILE, "");
+	const char *name;
 
 	if (!IMAGES || s->dir < 0 || !s->out->disk[VOL_ROOT].path[0] || !s->c->volatile_size)
 		return NULL;
+	name = link_name(VOL_VOLATILE, "");
 	if (!volume_remove(s->dir, name) ||
 	    !volume_make(s->dir, name, (uint64_t)s->c->volatile_size * MIB))
 		return failure("volatile of %s", s->c->name);

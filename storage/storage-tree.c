@@ -95,7 +95,7 @@ volume_remove(int dir, const char *name)
 	return op_step(name) && tree_remove(dir, name);
 }
 
-/* Copying: directories wait in a queue, by their paths below the top. */
+/* Copying: directories wait, by their paths below the top. */
 
 struct todo {
 	struct todo *next;
@@ -114,7 +114,7 @@ struct copy {
 	bool import; /* from Dom0's own directory: owners are not shifted yet */
 	const struct storage_progress *p;
 	uint64_t done;
-	struct todo *first, **last;
+	struct todo *first;
 	struct hard *hard[HARD_BUCKETS];
 	char *chunk;
 };
@@ -147,10 +147,19 @@ put_todo(struct copy *c, const char *path)
 	if (!t)
 		return false;
 	memcpy(t->path, path, n);
-	t->next = NULL;
-	*c->last = t;
-	c->last = &t->next;
+	t->next = c->first;
+	c->first = t;
 	return true;
+}
+
+static struct todo *
+take_todo(struct copy *c)
+{
+	struct todo *t = c->first;
+
+	if (t)
+		c->first = t->next;
+	return t;
 }
 
 static bool
@@ -361,10 +370,8 @@ free_copy(struct copy *c)
 	struct todo *t;
 	struct hard *h;
 
-	while ((t = c->first) != NULL) {
-		c->first = t->next;
+	while ((t = take_todo(c)) != NULL)
 		free(t);
-	}
 	for (size_t i = 0; i < HARD_BUCKETS; i++)
 		while ((h = c->hard[i]) != NULL) {
 			c->hard[i] = h->next;
@@ -387,7 +394,6 @@ copy_tree(int src, int dir, const char *name, bool import, const struct storage_
 
 	if (c) {
 		*c = (struct copy){.src = src, .dst = dst, .import = import, .p = p};
-		c->last = &c->first;
 		c->dev = st.st_dev;
 		ok = ok && (c->chunk = malloc(CHUNK)) != NULL && put_todo(c, ".");
 	}
@@ -395,8 +401,7 @@ copy_tree(int src, int dir, const char *name, bool import, const struct storage_
 		ok = copy_dir(c, t->path);
 		c->first = t->next;
 		if (!c->first)
-			c->last = &c->first;
-		free(t);
+			free(t);
 	}
 	ok = ok && volume_sync(dst);
 	err = errno;
@@ -484,14 +489,12 @@ volume_size(int fd, uint64_t *size, uint64_t *usage)
 	if (!c)
 		return;
 	c->src = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	c->last = &c->first;
 	(void)put_todo(c, ".");
 	while (c->src >= 0 && (t = c->first) != NULL) {
 		usage_of(c, t->path, usage);
 		c->first = t->next;
 		if (!c->first)
-			c->last = &c->first;
-		free(t);
+			free(t);
 	}
 	close_fd(&c->src);
 	free_copy(c);

@@ -155,11 +155,10 @@ storage_remove(const char *name)
 		int base = open_base(i == 1);
 
 		if (base < 0 || !remove_dir(base, hidden(name, NEW)) ||
-		    !remove_dir(base, hidden(name, READY)) || !remove_dir(base, hidden(name, GONE)))
-			e = failure("the volumes of %s", name);
-		else if (!op_rename(base, name, hidden(name, GONE)))
-			e = errno == ENOENT ? NULL : failure("the volumes of %s", name);
-		else if (!op_sync(base))
+		    !remove_dir(base, hidden(name, READY)) ||
+		    !remove_dir(base, hidden(name, GONE)) ||
+		    ((!op_rename(base, name, hidden(name, GONE)) || !op_sync(base)) &&
+			errno != ENOENT))
 			e = failure("the volumes of %s", name);
 		else /* what stays is swept by root */
 			remove_qube(base, hidden(name, GONE));

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
@@ -494,6 +495,7 @@ call_run(struct call *c)
 {
 	static struct view v;
 	const struct method *m = NULL;
+	struct stat st;
 	struct vmconf_error e = {.text = ""};
 	const char *name = c->rq->dest;
 
@@ -507,7 +509,7 @@ call_run(struct call *c)
 	if (m->flags & MACHINE)
 		name = "defaults";
 	else if (!is_dom0(name) &&
-		 (strcmp(name, "defaults") == 0 || faccessat(c->vm, name, F_OK, 0) < 0)) {
+		 (strcmp(name, "defaults") == 0 || fstatat(c->vm, name, &st, 0) < 0)) {
 		answer_exception(c->out, "QubesVMNotFoundError", "No such domain: '%s'", name);
 		return;
 	}

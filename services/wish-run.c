@@ -24,6 +24,7 @@
 #include "wish.h"
 
 #define READ_MS 10000
+#define READER_MEMORY (64u << 20)
 #define CHAIN_MAX 3 /* a disposable, its AppVM, its template */
 
 struct run {
@@ -114,6 +115,7 @@ start_reader(struct run *r)
 	    .uid = geteuid() == 0 ? prog_uid(0, PROG_SVC) : SANDBOX_KEEP_UID,
 	    .filter = wish_reader_filter,
 	    .nfilter = wish_reader_filter_len,
+	    .memory = READER_MEMORY,
 	};
 	struct buf out = {.max = WISH_BYTES};
 	const pid_t pid = fork();
@@ -127,6 +129,7 @@ start_reader(struct run *r)
 	}
 	close(r->dir);
 	close(r->pipe[0]);
+	alarm(READ_MS / 1000); /* who does not end what he says is not waited for */
 	sandbox_enter(&sb);
 	bad = r->s->read(r->store, &out);
 	if (bad != NULL)

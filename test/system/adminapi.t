@@ -225,22 +225,25 @@ def limits():
 
 def strangers():
     """The socket's mode keeps them out, and so does the daemon."""
-    def ask_as_nobody():
+    def ask_as_nobody(*groups):
         r, w = os.pipe()
         pid = os.fork()
         if pid == 0:
-            os.setgroups([])
-            os.setgid(65534)
-            os.setuid(65534)
             try:
+                os.setgroups(groups)
+                os.setgid(65534)
+                os.setuid(65534)
                 os.write(w, b"answer: " + raw(HEAD)[:20])
             except PermissionError:
                 os.write(w, b"not let in")
-            os._exit(0)
+            finally:
+                os._exit(0)
         os.close(w)
         os.waitpid(pid, 0)
         return os.read(r, 100)
     eq(ask_as_nobody(), b"not let in", "neither root nor of group qubes: no way to connect")
+    people = int(re.search(r"^qubes:[^:]*:(\d+)", read("/etc/group"), re.M)[1])
+    ok(ask_as_nobody(people).startswith(b"answer: 0\0dom0 "), "of group qubes: let in")
     os.chmod(SOCK, 0o666)
     eq(ask_as_nobody(), b"answer: ", "and if there were one: no answer")
     os.chmod(SOCK, 0o660)

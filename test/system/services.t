@@ -267,6 +267,7 @@ def bad_menus():
     eq(by_hand("SyncAppMenus", "solo", b"y.desktop:Name=y")[0], 0, "beside one that sends half a line")
     eq((q.wait(60 * SLOW), p.wait(60 * SLOW)), (1, 1), "which is refused in the end, as one that sends no number")
     eq(menus(), ["y.desktop"], "nothing of it is there")
+    ok(until(lambda: sh("pgrep", "-f", SVC + "NotifyUpdates")[0] == 1), "and no process of theirs stays", sh("pgrep", "-af", "qubes-rpc"))
     p.stdin.close()
     q.stdin.close()
 

@@ -397,11 +397,9 @@ copy_tree(int src, int dir, const char *name, bool import, const struct storage_
 		c->dev = st.st_dev;
 		ok = ok && (c->chunk = malloc(CHUNK)) != NULL && put_todo(c, ".");
 	}
-	while (ok && (t = c->first) != NULL) {
+	while (ok && (t = take_todo(c)) != NULL) {
 		ok = copy_dir(c, t->path);
-		c->first = t->next;
-		if (!c->first)
-			free(t);
+		free(t);
 	}
 	ok = ok && volume_sync(dst);
 	err = errno;
@@ -490,11 +488,9 @@ volume_size(int fd, uint64_t *size, uint64_t *usage)
 		return;
 	c->src = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	(void)put_todo(c, ".");
-	while (c->src >= 0 && (t = c->first) != NULL) {
+	while (c->src >= 0 && (t = take_todo(c)) != NULL) {
 		usage_of(c, t->path, usage);
-		c->first = t->next;
-		if (!c->first)
-			free(t);
+		free(t);
 	}
 	close_fd(&c->src);
 	free_copy(c);

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -40,6 +41,18 @@ everybody(const struct domain *d, int sig)
 	return errno == 0;
 }
 
+/* A signal to a process that nobody has waited for yet arrives, too. */
+static bool
+is_dead(const struct domain *d)
+{
+	struct pollfd p = {.fd = d->end_fd, .events = POLLIN};
+
+	if (poll(&p, 1, 0) == 0)
+		return false;
+	errno = ESRCH;
+	return true;
+}
+
 static bool
 init(const struct domain *d, int sig)
 {
@@ -55,5 +68,5 @@ domain_pause(struct domain *d)
 const char *
 domain_unpause(struct domain *d)
 {
-	return everybody(d, SIGCONT) && init(d, SIGCONT) ? NULL : "its processes";
+	return !is_dead(d) && everybody(d, SIGCONT) && init(d, SIGCONT) ? NULL : "its processes";
 }

@@ -138,24 +138,26 @@ disp_erased(const char *name)
 		logit("%s: its qid is not freed: %s", name, strerror(errno));
 }
 
+/* By its own file alone: its base may be gone. */
 bool
 disp_is(const char *name, struct vmconf *c)
 {
-	struct buf own = {.max = 65536};
+	struct buf b = {.max = 65536};
 	struct vmconf_error e;
 	const int dir = vm_dir();
+	bool is;
 
-	/* its base may be gone: what it says of itself is enough */
-	if (!load_conf(name, c, &e)) {
-		*c = (struct vmconf){.name = ""};
-		if (dir >= 0 && buf_read_file(&own, dir, name) &&
-		    vmconf_parse(c, name, (const char *)buf_bytes(&own), own.len, &e))
-			snprintf(c->name, sizeof c->name, "%s", name);
-		buf_free(&own);
+	*c = (struct vmconf){.name = ""};
+	is = name_ok(name) && dir >= 0 && buf_read_file(&b, dir, name);
+	if (is) {
+		snprintf(c->name, sizeof c->name, "%s", name);
+		is = vmconf_parse(c, name, (const char *)buf_bytes(&b), b.len, &e) &&
+		     strcmp(c->type, "DispVM") == 0 && c->auto_cleanup;
 	}
+	buf_free(&b);
 	if (dir >= 0)
 		close(dir);
-	return strcmp(c->type, "DispVM") == 0 && c->auto_cleanup;
+	return is;
 }
 
 /* --- its life --- */

@@ -78,12 +78,15 @@ static const char *const xen_devices[] = {
 static struct program {
 	const char *tty; /* NULL: what it says goes to the console */
 	char *argv[4];
+	bool may_end; /* with 0: then it is not wanted here */
 	pid_t pid;
 	time_t started;
+	bool ended;
 } programs[] = {
-    {NULL, {LIBDIR "/qdbd", "-f", "0", NULL}, 0, 0},
-    {NULL, {LIBDIR "/qrexec-agent", NULL}, 0, 0},
-    {"/dev/hvc0", {"/bin/sh", "-l", NULL}, 0, 0},
+    {.argv = {LIBDIR "/qdbd", "-f", "0", NULL}},
+    {.argv = {LIBDIR "/qrexec-agent", NULL}},
+    {.argv = {LIBDIR "/updates-forward", NULL}, .may_end = true},
+    {.tty = "/dev/hvc0", .argv = {"/bin/sh", "-l", NULL}},
 };
 #define PROGRAMS (sizeof programs / sizeof *programs)
 
@@ -310,7 +313,7 @@ start_all(void)
 	time_t wait = 0;
 
 	for (size_t i = 0; i < PROGRAMS; i++) {
-		if (programs[i].pid > 0)
+		if (programs[i].pid > 0 || programs[i].ended)
 			continue;
 		if (programs[i].started == 0 || now().tv_sec - programs[i].started >= SPACING_S)
 			start(&programs[i]);
@@ -325,11 +328,14 @@ static bool
 reap(void)
 {
 	pid_t pid;
+	int status;
 
-	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		for (size_t i = 0; i < PROGRAMS; i++)
-			if (programs[i].pid == pid)
+			if (programs[i].pid == pid) {
 				programs[i].pid = 0;
+				programs[i].ended = programs[i].may_end && status == 0;
+			}
 	return pid == 0;
 }
 

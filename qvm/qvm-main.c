@@ -27,6 +27,7 @@ static const struct tool tools[] = {
     {"qvm-start", qvm_start},
     {"qvm-tags", qvm_tags},
     {"qvm-template-import", qvm_template_import},
+    {"qvm-template-update", qvm_template_update},
     {"qvm-unpause", qvm_unpause},
     {"qvm-volume", qvm_volume},
 };

@@ -380,6 +380,38 @@ is_on(struct call *c, const struct view *v)
 	return !halted(v);
 }
 
+/* A running qube that has it as netvm, or NULL; name is for that. */
+static const char *
+client_of(const struct call *c, const char *netvm, name_t name)
+{
+	static struct vmconf conf;
+	struct vmconf_error e;
+	struct vm_state st;
+	const char *found = NULL;
+	name_t *list;
+	const ssize_t n = names(c->vm, &list);
+
+	for (ssize_t i = 0; i < n && found == NULL; i++)
+		if (state_read(c->state, list[i], &st) && vmconf_read(c->vm, list[i], &conf, &e) &&
+		    strcmp(conf.netvm, netvm) == 0)
+			found = memcpy(name, list[i], sizeof(list[i]));
+	free(list);
+	return found;
+}
+
+static bool
+in_use(struct call *c, const struct view *v)
+{
+	name_t name;
+	const char *by =
+	    c->force || !v->conf.provides_network ? NULL : client_of(c, v->conf.name, name);
+
+	if (by != NULL)
+		answer_exception(c->out, "QubesVMInUseError", "Domain is in use: '%s', by '%s'",
+		    v->conf.name, by);
+	return by != NULL;
+}
+
 static void
 vm_shutdown(struct call *c, struct view *v)
 {
@@ -394,7 +426,7 @@ vm_shutdown(struct call *c, struct view *v)
 			continue;
 		c->force = ways[i].force;
 		c->now = !ways[i].wait;
-		if (is_on(c, v))
+		if (is_on(c, v) && !in_use(c, v))
 			c->op = "shutdown";
 		return;
 	}

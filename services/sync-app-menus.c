@@ -197,8 +197,8 @@ main(int argc, char **argv)
 		logit("line %u: %s", line, bad);
 		refuse("nothing of it is taken");
 	}
+	sweep(&s); /* first: it may make the room that the others need */
 	write_all(&s);
-	sweep(&s);
 	logit("%zu desktop files", s.menu.n);
 	return 0;
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: ISC
 """Dom0's services that stock agents call: what each does, called by a qube, and bad input of every kind, which changes
 nothing. Named after bulletins: QSB-038 (names), QSB-087 (text of a qube's in the log)."""
-import datetime, glob, os, stat, sys
+import datetime, glob, os, stat, sys, threading
 sys.path[0] += "/.."
 from tap import *
 in_house()
@@ -77,6 +77,20 @@ def of_another_owner():
 
 def people():
     return int(re.search(r"^qubes:[^:]*:(\d+)", read("/etc/group"), re.M)[1])
+
+
+def beside_a_person():
+    """A qube's wishes and a person's changes at the same time: none is lost."""
+    ts = [threading.Thread(target=by_hand, args=("NotifyUpdates", "solo", b"%d" % i)) for i in range(1, 7)]
+    ts += [threading.Thread(target=sh, args=("qvm-features", "solo", "person%d" % i, "1")) for i in range(6)]
+    [t.start() for t in ts]
+    [t.join() for t in ts]
+    got = features("solo")
+    eq([got.get("person%d" % i) for i in range(6)] + [got.get("updates-available")], ["1"] * 7, "a person's changes and a qube's wishes at once")
+    ok("# a note\n" in read(VM + "solo") and not glob.glob(VM + ".*.new"), "and nothing is left lying about", os.listdir(VM))
+    for i in range(6):
+        sh("qvm-features", "--unset", "solo", "person%d" % i)
+    sh("qvm-features", "--unset", "solo", "updates-available")
 
 
 BAD_WISHES = [("qrexec", "2"), ("qrexec", ""), ("qrexec", "1 "), ("gui", "true"), ("os-version", "a;b"), ("os-version", "$(id)"),
@@ -273,9 +287,22 @@ def bad_menus():
 
 
 # tmpl stands for a template: what counts is that it has none itself, and that app has one.
+def full_disk():
+    """No room for all: what is there is whole, and the next one finds its way."""
+    by_hand("SyncAppMenus", "solo", b"")
+    eq(sh("mount", "-t", "tmpfs", "-o", "size=16k", "none", MENUS + "solo")[0], 0, "a small disk")
+    os.chown(MENUS + "solo", 1900000002, 1900000002)
+    eq(by_hand("SyncAppMenus", "solo", b"".join(b"x%d.desktop:Name=x\n" % i for i in range(50)))[0], 111, "a full disk: it says so")
+    got = [read(MENUS + "solo/" + f) for f in menus() if f != ".new"]
+    ok(got and all(t.startswith("[Desktop Entry]\n") and t.endswith("X-Qubes-VM;\n") for t in got), "what is there is whole", len(got))
+    eq(by_hand("SyncAppMenus", "solo", b"x0.desktop:Name=x\n")[0], 0, "fewer find room")
+    eq(menus(), ["x0.desktop"], "and nothing else stays")
+    sh("umount", MENUS + "solo")
+
+
 write(VM + "solo", "label = green\n# a note\n")
 write(VM + "tmpl", "label = black\ntemplate_for_dispvms = true\n")
 write(VM + "app", "label = red\ntype = DispVM\ntemplate = tmpl\n")
 print(qubes("solo", "tmpl").stderr, end="")
-rows([features_request, of_another_owner, bad_wishes, notify_tools, notify_updates, dates, sync_app_menus, bad_menus, sources])
+rows([features_request, of_another_owner, beside_a_person, bad_wishes, notify_tools, notify_updates, dates, sync_app_menus, bad_menus, full_disk, sources])
 done()

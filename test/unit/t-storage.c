@@ -181,6 +181,13 @@ names(void **unused)
 	assert_true(there("appvms/.a.ready") && !there("appvms/a"));
 	storage_done();
 	assert_true(there("appvms/a") && !there("appvms/.a.ready"));
+	/* QSB-050: its file is gone, by whatever way: a new one does not get its volumes */
+	shell("touch %s/appvms/a/mark && rm %s/a", var, etc);
+	assert_null(storage_create(&c, NULL));
+	define("a", "template = t\n");
+	storage_done();
+	assert_false(there("appvms/a/mark"));
+	assert_true(there("appvms/.a.orphan-1/mark"));
 	/* its file could not be written */
 	snprintf(c.name, sizeof c.name, "b");
 	assert_null(storage_create(&c, NULL));

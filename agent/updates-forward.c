@@ -54,7 +54,7 @@ wanted(void)
 	bool on;
 
 	if (db == NULL)
-		die("QubesDB is not there");
+		exit(111); /* not there yet: init starts us again in a second */
 	value = qdb_read(db, path, NULL);
 	if (value == NULL && errno != ENOENT)
 		die("QubesDB");

@@ -19,10 +19,10 @@
 
 static struct program {
 	char *argv[4];
-	bool may_end; /* with 0: then it is not wanted here */
 	pid_t pid;
-	time_t started;
+	bool may_end; /* with 0: then it is not wanted here */
 	bool ended;
+	time_t started;
 } programs[] = {
     {.argv = {LIBDIR "/qdbd", "-f", "0", NULL}},
     {.argv = {LIBDIR "/qrexec-agent", NULL}},

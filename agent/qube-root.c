@@ -100,10 +100,8 @@ bring_all(const char *dir, const char *prefix)
 		if (access(to, F_OK) == 0)
 			continue;
 		target[n > 0 ? n : 0] = '\0';
-		if (n > 0)
-			(void)symlink(target, to);
-		else
-			(void)bring(path);
+		if (n > 0 ? symlink(target, to) < 0 : !bring(path))
+			dprintf(2, "qube-init: %s: %s\n", to, strerror(errno));
 	}
 	if (d)
 		closedir(d);
@@ -127,8 +125,8 @@ root_of_disk(const char *device)
 	    chdir("/") < 0)
 		return "/";
 	(void)mkdir("/home", 0755);
-	if (mkdir("/home/user", 0700) == 0)
-		(void)chown("/home/user", 1000, 1000);
+	if (mkdir("/home/user", 0700) == 0 && chown("/home/user", 1000, 1000) < 0)
+		dprintf(2, "qube-init: /home/user: %s\n", strerror(errno));
 	(void)mkdir("/tmp", 01777);
 	(void)mount("tmp", "/tmp", "tmpfs", MS_NODEV | MS_NOSUID, "mode=1777");
 	return NULL;

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "local.h"
+#include "log.h"
 
 #define TREE RUN_VM "/.mnt" /* the tmpfs, in the builder's own mount namespace */
 #define ROOT TREE "/root"   /* the guest's root */
@@ -374,8 +375,9 @@ keep_dirs(void)
 	    {"/rw/usrlocal/etc/qubes-rpc", 0755, 1000}};
 
 	for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
-		if (mkdir(kept[i].path, kept[i].mode) == 0 && kept[i].uid)
-			(void)chown(kept[i].path, kept[i].uid, kept[i].uid);
+		if (mkdir(kept[i].path, kept[i].mode) == 0 &&
+		    chown(kept[i].path, kept[i].uid, kept[i].uid) < 0)
+			logit("%s: %s", kept[i].path, strerror(errno));
 }
 
 /* Dom0's /proc was visible until here: the kernel lets a user namespace mount its own only then. */

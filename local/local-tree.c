@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "local.h"
+#include "log.h"
 #include "storage/storage-tree.h"
 
 /* Over what the tree has of these. */
@@ -207,6 +208,14 @@ tree_fit(const char *skel, const char *root)
 	return NULL;
 }
 
+/* What is there stays. */
+static void
+put_link(const char *target, const char *path)
+{
+	if (symlink(target, path) < 0 && errno != EEXIST)
+		logit("%s: %s", path, strerror(errno));
+}
+
 static void
 write_file(const char *path, const char *text)
 {
@@ -271,7 +280,7 @@ static const char *
 link_service(const struct domain *d, const char *target, const char *path)
 {
 	(void)d;
-	(void)symlink(target, path);
+	put_link(target, path);
 	return NULL;
 }
 
@@ -285,13 +294,13 @@ tree_files(const struct domain *d)
 
 	for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
 		(void)mkdir(dirs[i], 0755);
-	if (mkdir("/home/user", 0700) == 0)
-		(void)chown("/home/user", 1000, 1000);
+	if (mkdir("/home/user", 0700) == 0 && chown("/home/user", 1000, 1000) < 0)
+		logit("/home/user: %s", strerror(errno));
 	for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++)
 		if (lstat(defaults[i].path, &st) < 0)
 			write_file(defaults[i].path, defaults[i].text);
-	(void)symlink("/run", "/var/run");
-	(void)symlink("/rw/usrlocal/etc/qubes-rpc", "/usr/local/etc/qubes-rpc");
+	put_link("/run", "/var/run");
+	put_link("/rw/usrlocal/etc/qubes-rpc", "/usr/local/etc/qubes-rpc");
 	(void)tree_services(d, link_service);
 	snprintf(text, sizeof text, "%s\n", d->state->name);
 	write_file("/etc/hostname", text);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "loop.h"
 #include "qvm-make.h"
 #include "vmconf-keys.h"
 #include "vmedit.h"
@@ -66,7 +67,8 @@ make_name(int dir, const char *name)
 			   "most 31",
 		    text_esc(name));
 	return faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 ||
-	       say("%s: there is a qube of this name already", name);
+	       say("%s: there is a qube of this name already: take another, or qvm-remove %s", name,
+		   name);
 }
 
 static bool
@@ -145,8 +147,11 @@ make_pool(const char *pool)
 static struct {
 	bool shown;
 	int percent;
+	uint64_t since;
 	const char *name;
 } bar;
+
+#define SOON_MS 1000 /* what takes no longer is not worth a word */
 
 static void
 progress(void *arg, uint64_t done, uint64_t of)
@@ -154,7 +159,7 @@ progress(void *arg, uint64_t done, uint64_t of)
 	const int percent = of > 0 ? (int)((done > of ? of : done) * 100 / of) : -1;
 
 	(void)arg;
-	if (percent == bar.percent && bar.shown)
+	if ((percent == bar.percent && bar.shown) || now_ms() - bar.since < SOON_MS)
 		return;
 	bar.percent = percent;
 	bar.shown = true;
@@ -170,6 +175,7 @@ progress_of(const char *name)
 	static const struct storage_progress on = {.fn = progress};
 
 	bar.name = name;
+	bar.since = now_ms();
 	bar.shown = false;
 	return quiet || !isatty(STDERR_FILENO) ? NULL : &on;
 }

@@ -14,7 +14,7 @@ static const char help[] =
     "on Xen, of the root image FILE.\n"
     "  -l, --label LABEL       its label; black\n"
     "  --property NAME=VALUE   sets a property; may be repeated\n"
-    "  -v, --verbose           says how far it is, also when standard error is no terminal\n";
+    "What takes longer than a second says on a terminal how far it is.\n";
 
 int
 qvm_template_import(int argc, char **argv)

@@ -20,7 +20,7 @@ pause_one(struct qube *q)
 	if (is_dom0(q->conf.name))
 		return say("dom0: cannot be paused");
 	if (!qube_runs(q))
-		return say("%s: not running", q->conf.name);
+		return say("%s: not running (qvm-start %s)", q->conf.name, q->conf.name);
 	return qvm_ask(q->conf.name, "op=pause\n", PAUSE_MS);
 }
 

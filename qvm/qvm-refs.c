@@ -40,7 +40,7 @@ ref_fits(int dir, const char *class, const char *key, const char *value)
 		return say("%s: %s: not a qube's name", key, text_esc(value));
 	if (!vmconf_read(dir, value, &c, &e)) {
 		if (strcmp(e.text, "no such qube") == 0 && strcmp(e.file, value) == 0)
-			return say("%s: no such domain: %s", key, value);
+			return say("%s: no such domain: %s (qvm-ls lists them)", key, value);
 		return say_conf(&e);
 	}
 	if (strcmp(key, "template") == 0)

@@ -264,7 +264,7 @@ qubes_all(size_t *n)
 static bool
 no_such(const char *name)
 {
-	return say("no such domain: %s", text_esc(name));
+	return say("no such domain: %s (qvm-ls lists them)", text_esc(name));
 }
 
 struct qube *

@@ -135,13 +135,13 @@ clear(int base, const char *name)
 
 	if (!remove_dir(base, hidden(name, NEW)) || !remove_dir(base, hidden(name, READY)))
 		return false;
-	remove_qube(base, hidden(name, GONE));
 	return fstatat(base, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || put_aside(base, name);
 }
 
 const char *
 storage_remove(const char *name)
 {
+	char gone[LEAF];
 	const char *e = NULL;
 
 	if (!lock_name(name, F_WRLCK))
@@ -151,17 +151,17 @@ storage_remove(const char *name)
 		errno = EBUSY;
 		return failure("%s runs", name);
 	}
+	/* what a person could not remove all of does not stand in the next one's way */
+	snprintf(gone, sizeof gone, ".%s.%d." GONE, name, (int)getpid());
 	for (int i = 0; !e && i < 2; i++) {
 		int base = open_base(i == 1);
 
 		if (base < 0 || !remove_dir(base, hidden(name, NEW)) ||
 		    !remove_dir(base, hidden(name, READY)) ||
-		    !remove_dir(base, hidden(name, GONE)) ||
-		    ((!op_rename(base, name, hidden(name, GONE)) || !op_sync(base)) &&
-			errno != ENOENT))
+		    ((!op_rename(base, name, gone) || !op_sync(base)) && errno != ENOENT))
 			e = failure("the volumes of %s", name);
 		else /* what stays is swept by root */
-			remove_qube(base, hidden(name, GONE));
+			remove_qube(base, gone);
 		close_fd(&base);
 	}
 	if (store.pending[0] && strcmp(store.pending, name) == 0)
@@ -472,11 +472,24 @@ tidy(int base, const char *name)
 	close_fd(&dir);
 }
 
+/* What is being removed is nobody's: two may do it. */
+static bool
+is_gone(const char *entry)
+{
+	const size_t n = strlen(entry), tail = strlen("." GONE);
+
+	return entry[0] == '.' && n > tail && n < LEAF && strcmp(entry + n - tail, "." GONE) == 0;
+}
+
 static void
 sweep_one(int base, const char *entry)
 {
 	char name[NAME_LEN_MAX + 1];
 
+	if (is_gone(entry)) {
+		remove_qube(base, entry);
+		return;
+	}
 	if (leftover(entry, name)) {
 		if (!lock_name(name, F_WRLCK))
 			return; /* it is just being made */

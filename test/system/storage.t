@@ -14,6 +14,7 @@ log() { cat "/var/log/qubes/$1/vm/current"; }
 
 # A small root: a shell and what a few lines of it need, from this machine.
 tmp=$(mktemp -d)
+chmod 755 "$tmp"
 tree=$tmp/tree
 mkdir -p $tree/bin $tree/lib64 $tree/etc $tree/usr/bin $tree/tmp $tree/opt/deep/er
 ln -s ../bin/sh $tree/usr/bin/sh
@@ -200,6 +201,23 @@ is "$(q byhand 'cat /etc/version; echo hello >/home/user/h')" three 'a file writ
 stop byhand
 is "$(q byhand 'cat /home/user/h')" hello 'and kept'
 stop byhand
+
+# A person of group qubes makes and removes qubes; what needs other owners is made at the first start, and what is
+# left of it goes when startd starts.
+person() { setpriv --reuid 4242 --regid 4242 --groups qubes "$@" 2>&1; }
+like "$(person qvm-template-import $tree t3)" 'not permitted' 'only root imports'
+like "$(person qvm-clone a e)" 'not permitted' 'and copies volumes'
+for i in 1 2; do
+	is "$(person qvm-create -l red -t t mine)" '' 'a person of group qubes makes a qube'
+	is "$(q mine 'ls -A /home/user; echo x >/home/user/f')" '' 'its private volume is new'
+	stop mine
+	person qvm-remove -f mine >$tmp/out.mine
+	is "$(rc qvm-check mine)$(ls $var/appvms | grep -c mine)" 10 'and removes it'
+done
+s6-svc -r /run/qubes/s6/startd
+gone() { ! ls -A $var/appvms | grep -q 'mine'; }
+until_true gone
+ok $? 'nothing is left after startd has started'
 
 # Two writers.
 mkdir $tmp/shared

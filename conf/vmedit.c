@@ -2,10 +2,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "buf.h"
@@ -169,6 +171,17 @@ mark_of(const char *name, char mark[NAME_LEN_MAX + 8])
 	snprintf(mark, NAME_LEN_MAX + 8, ".%s.gone", name);
 }
 
+/* Renamed where the file system can do that without replacing: who watches hears the same as of any
+ * change. */
+static bool
+appear(const struct edit *ed)
+{
+	if (syscall(SYS_renameat2, ed->dir, ed->temp, ed->dir, ed->name, RENAME_NOREPLACE) == 0)
+		return true;
+	return (errno == EINVAL || errno == ENOSYS) &&
+	       linkat(ed->dir, ed->temp, ed->dir, ed->name, 0) == 0;
+}
+
 /* The new text takes its place; fresh: unless something has it already. */
 static bool
 commit(struct edit *ed, bool fresh)
@@ -180,8 +193,8 @@ commit(struct edit *ed, bool fresh)
 	if (!valid(ed))
 		return false;
 	mark_of(ed->name, mark);
-	ok = write_temp(ed) && (fresh ? linkat(ed->dir, ed->temp, ed->dir, ed->name, 0) == 0
-				      : renameat(ed->dir, ed->temp, ed->dir, ed->name) == 0);
+	ok = write_temp(ed) &&
+	     (fresh ? appear(ed) : renameat(ed->dir, ed->temp, ed->dir, ed->name) == 0);
 	err = errno;
 	if (!ok || fresh)
 		unlinkat(ed->dir, ed->temp, 0);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "qvm.h"
 #include "vmedit.h"
@@ -56,12 +57,31 @@ ref_fits(int dir, const char *class, const char *key, const char *value)
 	return true;
 }
 
+/* One that goes when it ends. */
+static bool
+is_disposable(const char *name)
+{
+	const int dir = vm_dir();
+	struct vmconf c;
+	struct vmconf_error e;
+	const bool ok =
+	    strcmp(name, "defaults") != 0 && vmconf_read(dir, name, &c, &e) && c.auto_cleanup;
+
+	close(dir);
+	return ok;
+}
+
 void
 ref_say(void *arg, const char *by, const char *key)
 {
 	const char *name = arg;
 
-	if (strcmp(by, "defaults") == 0)
+	if (strcmp(key, "template") == 0 && is_disposable(by))
+		say("%s: the template of %s, a disposable (qvm-kill %s ends it; qvm-prefs %s "
+		    "preload 0 "
+		    "keeps none ready)",
+		    name, by, by, name);
+	else if (strcmp(by, "defaults") == 0)
 		say("%s: the machine's %s (qubes-prefs %s%s --unset, or another)", name, key,
 		    strcmp(key, "netvm") == 0 || strcmp(key, "guivm") == 0 ||
 			    strcmp(key, "audiovm") == 0

@@ -300,6 +300,19 @@ is "$(tr '\n' ';' <$vm/live)" 'label = green;default_user = nobody-else;memory =
 qvm-kill live
 qvm-remove -f live
 
+# Who is made is heard of at once, and who keeps a template busy is said.
+qvm-create -l red --prop template_for_dispvms=1 --prop preload=1 warm
+kept() { ls /run/qubes/vm/.preload 2>/dev/null | grep -m 1 '^disp'; }
+until_true kept
+disp=$(kept)
+like "$disp" '^disp[0-9]+$' 'preload of a qube that has just been made'
+like "$(err qvm-remove -f warm)" "warm: the template of disp[0-9]+, a disposable .*qvm-prefs warm preload 0" 'its disposable keeps it'
+qvm-prefs warm preload 0
+is_gone() { ! kept; }
+until_true is_gone
+until_true qvm-remove -f warm
+is "$(left warm)" '' 'without it, it goes'
+
 # --- QSB-050: a name that is used again brings nothing back
 local_private=$var/appvms/again/private
 qvm-create -l red again
@@ -482,6 +495,7 @@ cuts() { # WHAT NAME PREPARE COMMAND
 	[ ! -e "$vm/$name" ] || qvm-remove -f "$name"
 	# a create of the name clears what cuts left
 	qvm-create -l red "$name" && qvm-remove -f "$name"
+	/usr/lib/qubes/vmstart -s 2>/dev/null # as at the start of startd
 	is "$(left "$name")" '' "$what: nothing is left at last"
 }
 cuts 'qvm-create' cutup : 'qvm-create -l red cutup'

@@ -91,6 +91,44 @@ comments_and_order_stay(void **state)
 	}
 }
 
+/* Whatever a line looked like: what is set is what is read, and nothing else has changed. */
+static void
+what_is_set_is_read(void **state)
+{
+	static const char *const lines[] = {"feature.x=", "feature.x =", " feature.x = a b ",
+	    "feature.x=#", "feature.x= #c", "feature.x =\t#c # d", "feature.x = a#b",
+	    "feature.x = a #b", "feature.x==", "feature.x = = #=", "\tfeature.x\t=\tv\t#", "",
+	    "# feature.x = a", "feature.xx = a", "#"};
+	static const char *const vals[] = {
+	    "", "v", "a b", "a#b", "=", "a = b", "\xc3\xa4", "a#", NULL};
+	struct buf old = {.max = 4096}, new = {.max = 4096};
+	char got[64];
+
+	for (size_t i = 0; i < NELEM(lines) * NELEM(vals) * 2; i++) {
+		const char *line = lines[i / 2 % NELEM(lines)], *val = vals[i / 2 / NELEM(lines)];
+		static struct vmconf c;
+
+		memset(&c, 0, sizeof(c));
+		assert_true(buf_printf(&old, "feature.a = 1 # one%s%s%s",
+		    line[0] != '\0' ? "\n" : "", line, i % 2 ? "\nfeature.b = 2\n" : ""));
+		assert_true(vmedit_line(&old, "feature.x", val, &new));
+		if (!vmconf_parse(&c, "f", (const char *)buf_bytes(&new), new.len, &e))
+			fail_msg("'%s' to '%s': %s", line, val, e.text);
+		assert_string_equal(vmconf_feature(&c, "a"), "1");
+		if (i % 2)
+			assert_string_equal(vmconf_feature(&c, "b"), "2");
+		assert_int_equal(vmedit_value(&new, "feature.x", got, sizeof(got)), val != NULL);
+		if (val != NULL)
+			assert_string_equal(got, val);
+		if (val == NULL)
+			assert_null(vmconf_feature(&c, "x"));
+		else
+			assert_string_equal(vmconf_feature(&c, "x"), val);
+		buf_free(&old);
+		buf_free(&new);
+	}
+}
+
 static void
 what_is_refused_changes_nothing(void **state)
 {
@@ -439,6 +477,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(comments_and_order_stay),
+	    cmocka_unit_test(what_is_set_is_read),
 	    cmocka_unit_test(what_is_refused_changes_nothing),
 	    cmocka_unit_test(loops_of_netvms),
 	    cmocka_unit_test(made_once),

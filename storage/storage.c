@@ -127,6 +127,34 @@ put_aside(int base, const char *name)
 	return true;
 }
 
+/* What is being removed is nobody's: two may do it. */
+static bool
+is_gone(const char *entry)
+{
+	const size_t n = strlen(entry), tail = strlen("." GONE);
+
+	return entry[0] == '.' && n > tail && n < LEAF && strcmp(entry + n - tail, "." GONE) == 0;
+}
+
+/* As much as we may: of a removal that was cut short, or was not allowed all. */
+static void
+clear_gone(int base, const char *name)
+{
+	const int copy = open_dir(base, ".");
+	DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
+	const struct dirent *f;
+	const size_t n = strlen(name);
+
+	while (d && (f = readdir(d)) != NULL)
+		if (is_gone(f->d_name) && strncmp(f->d_name + 1, name, n) == 0 &&
+		    f->d_name[n + 1] == '.')
+			(void)remove_dir(base, f->d_name);
+	if (d)
+		closedir(d);
+	else if (copy >= 0)
+		close(copy);
+}
+
 /* What an earlier one of that name has left; its lock is held, it has no file. */
 static bool
 clear(int base, const char *name)
@@ -135,6 +163,7 @@ clear(int base, const char *name)
 
 	if (!remove_dir(base, hidden(name, NEW)) || !remove_dir(base, hidden(name, READY)))
 		return false;
+	clear_gone(base, name);
 	return fstatat(base, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || put_aside(base, name);
 }
 
@@ -470,15 +499,6 @@ tidy(int base, const char *name)
 	else
 		close_fd(&copy);
 	close_fd(&dir);
-}
-
-/* What is being removed is nobody's: two may do it. */
-static bool
-is_gone(const char *entry)
-{
-	const size_t n = strlen(entry), tail = strlen("." GONE);
-
-	return entry[0] == '.' && n > tail && n < LEAF && strcmp(entry + n - tail, "." GONE) == 0;
 }
 
 static void

@@ -380,13 +380,19 @@ announce(struct keeper *k)
 	logit("session %s, domain %u", k->state.session, k->state.domid);
 }
 
-/* A template's root is copied where the file system cannot do without: that may take its time. */
+/* A template's root is copied where the file system cannot do without: that may take its time, and
+ * nobody has to wait for it who wants the qube to end. */
 static void
 copying(void *arg, uint64_t done, uint64_t of)
 {
 	static uint64_t last;
+	sigset_t pending;
 
-	(void)arg;
+	if (sigpending(&pending) == 0 &&
+	    (sigismember(&pending, SIGTERM) || sigismember(&pending, SIGQUIT))) {
+		errno = 0;
+		give_back(arg, "it was to end while its root was being copied");
+	}
 	if (last == 0)
 		last = now_ms();
 	if (now_ms() - last < PROGRESS_MS)
@@ -402,7 +408,7 @@ copying(void *arg, uint64_t done, uint64_t of)
 static void
 build(struct keeper *k)
 {
-	static const struct storage_progress progress = {copying, NULL};
+	const struct storage_progress progress = {copying, k};
 	const char *e;
 
 	k->state.qid = qid_of(k->conf.name);

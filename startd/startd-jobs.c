@@ -412,10 +412,12 @@ recover(struct startd *s, const char *name)
 {
 	struct job_order o = {.kind = JOB_STOP, .name = name, .force = true};
 	struct vm_state st;
+	char path[160];
 
 	if (job_waits(s, JOB_STOP, name)) /* a disposable */
 		return;
-	if (state_read(s->state_dir, name, &st)) {
+	snprintf(path, sizeof path, VM_SERVICE "/instances/%s", name);
+	if (access(path, F_OK) == 0 && state_read(s->state_dir, name, &st)) {
 		if (strcmp(st.state, "Running") == 0 || strcmp(st.state, "Paused") == 0)
 			return;
 		if (strcmp(st.state, "Transient") == 0)
@@ -440,7 +442,7 @@ jobs_recover(struct startd *s)
 	static const struct {
 		const char *dir;
 		void (*fn)(struct startd *s, const char *name);
-	} places[] = {{VM_SERVICE "/instances", recover},
+	} places[] = {{VM_SERVICE "/instances", recover}, {RUN_STATE, recover},
 	    {DAEMON_SERVICE "/instances", recover_down}, {STORE_SERVICE "/instances", recover_down},
 	    {RUN_Q, recover_down}};
 	const struct dirent *f;

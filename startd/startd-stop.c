@@ -12,7 +12,7 @@
 #define ORDER_MS 5000  /* until each client of a netvm is to end, too */
 #define PAUSE_MS 10000 /* for the keeper to do it */
 
-enum { S_BEGIN, S_CLIENTS, S_GONE, S_ERASED };
+enum { S_BEGIN, S_CLIENTS, S_GONE, S_ENDED, S_ERASED };
 
 static void
 on_patience(struct loop *l, int fd, short revents, void *arg)
@@ -120,8 +120,11 @@ clients_first(struct job *j, const char *who)
 void
 stop_step(struct job *j, int status)
 {
+	static const char vmstart[] = LIBDIR "/vmstart";
+	const char *const end[] = {vmstart, "-k", "--", j->name, NULL};
 	char who[200];
 	struct vmconf c;
+	struct vm_state st;
 
 	switch (j->step) {
 	case S_BEGIN:
@@ -132,6 +135,12 @@ stop_step(struct job *j, int status)
 	case S_GONE:
 		if (status != 0)
 			return job_end(j, false, NULL, "the supervisor did not end it", 111);
+		j->step = S_ENDED;
+		/* its keeper was killed, and did not come again before it was taken down */
+		if (state_read(j->s->state_dir, j->name, &st))
+			return spawn(j, end);
+		return stop_step(j, 0);
+	case S_ENDED:
 		if (!disp_is(j->name, &c))
 			break;
 		j->step = S_ERASED;

@@ -27,7 +27,7 @@
 #include "startd/qids.h"
 #include "startsock.h"
 
-#define USAGE "usage: vmstart [-n FD | -p | -x] NAME, vmstart -s"
+#define USAGE "usage: vmstart [-n FD | -k | -p | -x] NAME, vmstart -s"
 #define ASK_AGAIN_MS 250 /* startd is not there: it is being restarted */
 #define STORE_MS 60000
 #define GRACE_S 10 /* what startd may take longer than the agent's time limit */
@@ -488,9 +488,53 @@ usage(void)
 		   "Builds the qube NAME, lives as long as it lives, takes it down. Run by startd "
 		   "through s6.\n"
 		   "  -n FD  write a newline to FD when the qube is running\n"
+		   "  -k     end a domain that nobody keeps, and undo all of it\n"
 		   "  -p     see to it that a domain is built ahead, if NAME's file says prepare\n"
 		   "  -x     throw away the one that is; without a file NAME: its volumes, too\n"
 		   "  -s     throw away volumes of qubes that have no file");
+}
+
+/* end: one that is there and has no keeper; it is not asked. */
+static int
+keep(struct keeper *k, const char *name, bool end)
+{
+	const bool known = keeper_load(k, name, !end);
+	const int lock = ahead_lock(name);
+	const char *e;
+	struct vm_state st;
+	int code;
+
+	if (end && !state_read(k->state_dir, name, &st))
+		return 0;
+	if (adopt(k, name)) {
+		e = storage_adopt(&k->conf);
+		if (e)
+			logit("%s: %s: others are not kept from them", e, strerror(errno));
+	} else if (known && !end) {
+		domain_warn();
+		build(k);
+	} else {
+		return END_FAILURE; /* it ended just now */
+	}
+	if (lock >= 0)
+		close(lock);
+	if (!loop_add(k->loop, k->dom.end_fd, POLLIN, on_gone, k))
+		die("loop");
+	if (k->started && !end)
+		keeper_console(k);
+	if (end) {
+		k->asked_down = true;
+		destroy(k);
+	} else if (k->paused) { /* its daemons were up before, and nobody answers now */
+		set_state(k, "Paused");
+		say_ready(k);
+	} else {
+		ask_first(k);
+	}
+	code = loop_run(k->loop);
+	logit("ended, code %d", code);
+	clean_up(k, code, why_ended(k, code));
+	return code;
 }
 
 int
@@ -500,11 +544,10 @@ main(int argc, char **argv)
 	static const int sigs[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2};
 	static struct keeper k = {.ready_fd = -1, .console = -1, .life = -1, .ask = -1};
 	uint32_t ready = 0;
-	int c, code, lock, only = 0;
-	bool known;
+	int c, only = 0;
 
 	log_open("vmstart", NULL);
-	while ((c = getopt_long(argc, argv, "n:psxh", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "n:kpsxh", longs, NULL)) != -1) {
 		if (c == 'h') {
 			usage();
 			return 0;
@@ -513,7 +556,7 @@ main(int argc, char **argv)
 			storage_sweep();
 			return 0;
 		}
-		if (c == 'p' || c == 'x')
+		if (c == 'k' || c == 'p' || c == 'x')
 			only = c;
 		else if (c != 'n' || !parse_u32(optarg, 1023, &ready) || ready < 3)
 			usage_die(USAGE);
@@ -531,35 +574,7 @@ main(int argc, char **argv)
 	k.loop = loop_new();
 	if (!loop_signals(k.loop, sigs, 5, on_signal, &k))
 		die("signals");
-	if (only)
+	if (only == 'p' || only == 'x')
 		return keeper_aside(&k, only, argv[optind]);
-	known = keeper_load(&k, argv[optind], true);
-	lock = ahead_lock(argv[optind]);
-	if (adopt(&k, argv[optind])) {
-		const char *e = storage_adopt(&k.conf);
-
-		if (e)
-			logit("%s: %s: others are not kept from them", e, strerror(errno));
-	} else if (known) {
-		domain_warn();
-		build(&k);
-	} else {
-		return END_FAILURE; /* it ended just now */
-	}
-	if (lock >= 0)
-		close(lock);
-	if (!loop_add(k.loop, k.dom.end_fd, POLLIN, on_gone, &k))
-		die("loop");
-	if (k.started)
-		keeper_console(&k);
-	if (k.paused) { /* its daemons were up before, and nobody answers now */
-		set_state(&k, "Paused");
-		say_ready(&k);
-	} else {
-		ask_first(&k);
-	}
-	code = loop_run(k.loop);
-	logit("ended, code %d", code);
-	clean_up(&k, code, why_ended(&k, code));
-	return code;
+	return keep(&k, argv[optind], only == 'k');
 }

@@ -340,6 +340,20 @@ def keeper_killed():
     eq(run(name, "hostname")[1], name, "its keeper is killed: it goes on")
     a.close()
     nothing_left("and leaves nothing")
+    # While it is made: it comes up with another keeper, or is refused; nothing stays.
+    for wait in (0, 0.02, 0.05, 0.1):
+        a = Ask(op="start", disp="base")
+        pid = until(lambda: [p for p in (svpid("vm/instance/" + n) for n in disposables()) if p > 0], step=0.002)
+        time.sleep(wait * SLOW)
+        try:
+            os.kill(pid[0], signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        got = a.answer()
+        ok(got.get("result") == "refused" or run(got.get("name"), "hostname")[1] == got.get("name"),
+           "its keeper is killed %d ms into the making: %s" % (wait * 1000, got.get("result")), got)
+        a.close()
+        nothing_left("and leaves nothing", 20 * SLOW)
     # With its file gone: the keeper that adopts needs none.
     conf("work")
     start("work")

@@ -127,6 +127,16 @@ enter_own_dir(const struct qd *q, uid_t uid)
 	close(dir);
 }
 
+/* What a person has made and named is his to end, also with auto_cleanup. */
+static bool
+made_by_startd(const struct vmconf *c)
+{
+	uint32_t id;
+
+	return strcmp(c->type, "DispVM") == 0 && c->auto_cleanup &&
+	       strncmp(c->name, "disp", 4) == 0 && parse_u32(c->name + 4, 9999, &id);
+}
+
 static void
 setup_managed(struct qd *q, const struct options *o)
 {
@@ -155,7 +165,7 @@ setup_managed(struct qd *q, const struct options *o)
 	close(dir);
 	snprintf(q->name, sizeof(q->name), "%s", state.name);
 	snprintf(q->user, sizeof(q->user), "%s", conf.default_user);
-	q->dispose.on = strcmp(conf.type, "DispVM") == 0 && conf.auto_cleanup;
+	q->dispose.on = made_by_startd(&conf);
 	q->domid = state.domid;
 	q->qid = state.qid;
 	if (getrandom(&q->ports.first, sizeof(q->ports.first), 0) < 0)

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: ISC
 # Disposables, whole: asked for by policy, by a caller's word and by qvm-run; used; gone afterwards without a trace, also
 # when one of those who take part dies. In a house.
-import os, re, signal, subprocess, sys, time
+import os, re, signal, struct, subprocess, sys, time
 
 sys.path[0] += "/.."
-import tap
+import tap, wire
 from tap import *
 
 in_house()
@@ -232,6 +232,34 @@ def kept_ready():
     gone("after all")
 
 
+def qrexecd_by_hand():
+    """Its policy program says @dispvm:BASE: startd is asked for one, which lasts as long as qrexec-client -W."""
+    if XEN:
+        return
+    d, uuid = "/run/hand", "12345678-1234-1234-1234-123456789abc"
+    os.mkdir(d)
+    for i in range(10000):
+        os.symlink(RUN + "/qrexec.disp%d" % i, d + "/qrexec.disp%d" % i)
+    write(d + "/policy", "#!/bin/sh\nprintf 'user=DEFAULT\\nresult=allow\\ntarget=@dispvm:dvm\\ntarget_uuid=@dispvm:uuid:x\\n"
+          "autostart=True\\nrequested_target=@dispvm'\n", 0o755)
+    agent = wire.listen(d + "/vchan.42.0.512.sock")
+    agent.settimeout(tap.LIMIT)
+    p = subprocess.Popen(["/usr/sbin/qrexec-daemon", "--uuid=" + uuid, "--socket-dir=" + d, "-p", d + "/policy", "--direct",
+                          "42", "hand"], env=dict(os.environ, VCHAN_SOCKET_DIR=d, VCHAN_DOMAIN="0"), stderr=subprocess.PIPE)
+    link = wire.Link(agent.accept()[0])
+    link.put(wire.HELLO, struct.pack("<L", 4))
+    link.get()
+    link.put(wire.TRIGGER4, b"\0" * 64 + b"@dispvm".ljust(64, b"\0") + b"SOCKET5".ljust(32, b"\0") + b"t.Cat\0")
+    kind, body = link.get()
+    names = disps()
+    ok(kind == wire.CONNECT and len(names) == 1 and body[:4] == struct.pack("<L", int(state(names[0])["domid"])),
+       "qrexecd by hand: its agent is told where a disposable is", (kind, body, names))
+    sh("pkill", "-f", "^qrexec-client .*-W")
+    p.terminate()
+    p.wait(tap.LIMIT)
+    gone("when its call has ended")
+
+
 policy("""%s +redirected work @default allow target=@dispvm
 %s +named work @default allow target=@dispvm:other
 %s +sent work vault allow target=@dispvm
@@ -259,5 +287,5 @@ for base in ("dvm", "other"):
     qvm("-u", "root", base, "mkdir -p /usr/local/etc/qubes-rpc; cd /usr/local/etc/qubes-rpc; printf '#!/bin/sh\\nexec cat\\n' >t.Cat;"
         "chmod +x t.Cat; echo %s >/home/user/mark" % base)
     sh("qvm-shutdown", "--wait", base)
-rows([from_policy, thrown_away, refusals, qsb_047, two_at_once, caller_killed, its_own_end, daemons_killed, by_hand, kept_ready])
+rows([from_policy, thrown_away, refusals, qsb_047, two_at_once, caller_killed, its_own_end, daemons_killed, by_hand, kept_ready, qrexecd_by_hand])
 done()

@@ -22,11 +22,11 @@
 #define CMDLINE_MAX 1024 /* of a PV guest: xen/xen.h MAX_GUEST_CMDLINE, its NUL included */
 
 struct xen_disk {
-	const char *dev;	     /* xvda... */
+	const char *dev;	 /* xvda... */
 	char path[STORAGE_PATH]; /* empty: there is none */
-	bool write, wipe;	     /* wipe: its content is thrown away */
-	int from;		     /* O_PATH of exactly that, of struct domain; -1: by its path */
-	int image, fd;		     /* the image file; the loop device or block device: -1 */
+	bool write, wipe;	 /* wipe: its content is thrown away */
+	int from;		 /* O_PATH of exactly that, of struct domain; -1: by its path */
+	int image, fd;		 /* the image file; the loop device or block device: -1 */
 	uint32_t major, minor;
 	char id[48]; /* of what is behind it, the same for all its names */
 };

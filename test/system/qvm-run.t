@@ -342,6 +342,14 @@ def disposable(h, *args, base="dvm", answer=b"result=ok\nstate=running\nname=dis
     return p, c
 
 
+def let_go(c):
+    """It hung up; what it had not read makes that a reset."""
+    try:
+        eq(c.recv(1), b"")
+    except ConnectionResetError:
+        pass
+
+
 def is_held(c):
     c.settimeout(0.05)
     try:
@@ -411,12 +419,12 @@ def dispvm_interrupted(h):
     h.serve(SHELL, listener=d, domid=7)
     p.send_signal(signal.SIGINT)
     eq(p.wait(LIMIT), 130)
-    eq(c.recv(1), b"")
+    let_go(c)
     # and while it is made
     p, c = disposable(h, "-p", "--dispvm=dvm", "sleep 1000", answer=b"progress=1\n")
     p.send_signal(signal.SIGINT)
     eq(p.wait(LIMIT), 130)
-    eq(c.recv(1), b"")
+    let_go(c)
 
 
 @test

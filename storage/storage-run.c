@@ -240,17 +240,19 @@ take_key(struct start *s, enum volume_id id, const char *path)
 	return k->fd < 0 ? failure("disk %s", path) : NULL;
 }
 
-/* Two that write one volume, or write what another reads, would destroy it. */
+/* Two that write one volume, or write what another reads, would destroy it. On Xen vmstart keeps
+ * account of that in xenstore, with names. */
 static const char *
 lock_disks(const struct start *s)
 {
 	for (int id = 0; id < VOL_N; id++) {
 		const struct storage_disk *k = &s->out->disk[id];
 
-		if (k->fd < 0 || (!k->write && !k->whole))
+		if (IMAGES || k->fd < 0 || (!k->write && !k->whole))
 			continue;
 		if (!lock_inode(k->fd, k->write ? F_WRLCK : F_RDLCK))
-			return failure("%s is in use by another qube", k->path);
+			return errno == EAGAIN ? refuse("%s is in use by another qube", k->path)
+					       : failure("%s", k->path);
 	}
 	return NULL;
 }
@@ -317,7 +319,7 @@ storage_start(const struct vmconf *c, struct storage_disks *out, const struct st
 			      "below " VAR_DIR,
 		    forbidden);
 	if (!lock_name(c->name, F_WRLCK))
-		return failure("the volumes of %s are in use by a command", c->name);
+		return refuse("the volumes of %s are in use by a command", c->name);
 	if (!root_source(c, s.template))
 		s.template[0] = '\0';
 	e = start_all(&s);

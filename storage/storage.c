@@ -211,6 +211,8 @@ make_volume(const struct vmconf *c, int dir, enum volume_id id)
 
 	if (!volume_may())
 		return NULL; /* the first start makes it */
+	if (id == VOL_ROOT && !IMAGES)
+		return NULL; /* an empty tree starts nothing: it has this machine's */
 	if (!volume_make(dir, leaf(id, 1), mib * MIB) ||
 	    !op_link(dir, leaf(id, 1), link_name(id, "")))
 		return failure("%s of %s", storage_name(id), c->name);

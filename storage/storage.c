@@ -211,8 +211,6 @@ make_volume(const struct vmconf *c, int dir, enum volume_id id)
 
 	if (!volume_may())
 		return NULL; /* the first start makes it */
-	if (id == VOL_ROOT && !IMAGES)
-		return NULL; /* an empty tree starts nothing: it has this machine's */
 	if (!volume_make(dir, leaf(id, 1), mib * MIB) ||
 	    !op_link(dir, leaf(id, 1), link_name(id, "")))
 		return failure("%s of %s", storage_name(id), c->name);
@@ -253,6 +251,7 @@ copy_volume(const struct vmconf *from, const struct vmconf *to, int dir, enum vo
 struct plan {
 	const struct vmconf *c, *from;
 	const char *path; /* of a root to import */
+	bool no_root;
 	const struct storage_progress *p;
 };
 
@@ -268,7 +267,7 @@ fill(const struct plan *pl, int dir)
 			    pl->path, dir, leaf(VOL_ROOT, 1), (uint64_t)c->root_size * MIB, pl->p);
 		else if (pl->from)
 			e = copy_volume(pl->from, c, dir, VOL_ROOT, pl->p);
-		else
+		else if (!pl->no_root)
 			e = make_volume(c, dir, VOL_ROOT);
 		if (!e && pl->path && !op_link(dir, leaf(VOL_ROOT, 1), link_name(VOL_ROOT, "")))
 			e = failure("root of %s", c->name);
@@ -441,7 +440,8 @@ storage_import(const struct vmconf *c, const char *path, const struct storage_pr
 const char *
 storage_make(const struct vmconf *c)
 {
-	const struct plan pl = {.c = c};
+	/* an empty tree starts nothing: who was given none has this machine's */
+	const struct plan pl = {.c = c, .no_root = !IMAGES};
 	int base = open_base(is_template(c));
 	const char *e;
 

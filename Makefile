@@ -36,7 +36,7 @@ LDFLAGS += -Wl,-z,relro,-z,now,--gc-sections,--as-needed
 #   MANPAGES                       ROOM/PAGE.SECTION
 # xen says where Xen's libraries are; image packs what all others build.
 ROOMS_local = local
-ROOMS_xen = xen
+ROOMS_xen = xen xendom
 ROOMS = lib $(ROOMS_$(BACKEND)) conf rpc engine policy ask qpolicy qrexecd dom0 agent chand console storage vmstart startd volumes qvm adminapi services qdb libqubesdb s6 \
 	$(if $(filter xen,$(BACKEND)),image)
 PROGS =

@@ -29,7 +29,7 @@ for f in $own; do
 	n=$(wc -l <"$f")
 	[ "$n" -le 600 ] || no "$f: $n lines"
 done
-for r in lib conf rpc engine policy ask qpolicy qrexecd dom0 agent chand console local storage vmstart startd qvm volumes xen qdb libqubesdb adminapi services; do
+for r in lib conf rpc engine policy ask qpolicy qrexecd dom0 agent chand console local storage vmstart startd qvm volumes xen xendom qdb libqubesdb adminapi services; do
 	# shellcheck disable=SC2046
 	n=$(cat $(git ls-files "$r/*.c" "$r/*.h") | wc -l)
 	limit=3000
@@ -47,8 +47,8 @@ cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-sup
 	--suppress=missingIncludeSystem -D_GNU_SOURCE -Ilib -Iconf -I. "-I$O/gen" -DBACKEND_local \
 	'-DBINDIR="/usr/bin"' '-DLIBDIR="/usr/lib/qubes"' -j 2 $own || no cppcheck
 # Xen's own headers are written for GNU C.
-xen=$(echo "$own" | grep -E '(^|/)xen[-.]|^xen/|^image/') || :
-rest=$(echo "$own" | grep -vE '(^|/)xen[-.]|^xen/|^image/')
+xen=$(echo "$own" | grep -E '(^|/)xen[-.]|^xen/|^xendom/|^image/') || :
+rest=$(echo "$own" | grep -vE '(^|/)xen[-.]|^xen/|^xendom/|^image/')
 # shellcheck disable=SC2086
 tidy() { # STANDARD DEFINES FILE...
 	std=$1 def=$2

@@ -18,7 +18,7 @@
 #define store_flush my_flush
 #define xc_domain_getinfo my_getinfo
 #define now_us my_now_us
-#include "vmstart/xen-nodes.c"
+#include "xendom/xen-nodes.c"
 
 #define NODES 512
 

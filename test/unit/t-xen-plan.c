@@ -7,9 +7,9 @@
 #define __XEN_TOOLS__ 1
 #define xc_physinfo my_physinfo
 #define xc_domain_getinfo my_getinfo
-#include "vmstart/xen-acpi.c"
-#include "vmstart/xen-holders.c"
-#include "vmstart/xen-plan.c"
+#include "xendom/xen-acpi.c"
+#include "xendom/xen-holders.c"
+#include "xendom/xen-plan.c"
 
 static struct vmconf conf;
 static struct xen x;

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "xen.h"
+#include "xendom.h"
 
 #include <xen/hvm/e820.h>
 #include <xenguest.h>

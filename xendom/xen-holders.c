@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "state.h"
-#include "xen.h"
+#include "xendom.h"
 
 #define MOST 4 /* as many are named */
 #define MIB_PAGES 256u

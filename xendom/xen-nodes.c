@@ -12,7 +12,7 @@
 
 #include "log.h"
 #include "names.h"
-#include "xen.h"
+#include "xendom.h"
 
 #define AGAIN_MAX 100
 #define CONSOLE_LIMIT 65536 /* for who reads it; ours is in console.c */

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "xen.h"
+#include "xendom.h"
 
 #define LOOP_TRIES 64
 #define HELD "/sys/bus/xen-backend/devices/vbd-%u-%d/physical_device"

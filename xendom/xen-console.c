@@ -6,7 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "xen.h"
+#include "xendom.h"
 
 #include <xen/evtchn.h>
 #include <xen/gntdev.h>

@@ -9,7 +9,7 @@
 
 #include "buf.h"
 #include "state.h"
-#include "xen.h"
+#include "xendom.h"
 
 #define PAGES_MIB 256u /* 4 KiB pages of a MiB */
 static const char common_opts[] =

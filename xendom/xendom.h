@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the parts of the Xen backend share: xen.c (life), xen-build.c (memory, kernel), xen-acpi.c
+ * What the parts of the Xen backend share: xendom.c (life), xen-build.c (memory, kernel), xen-acpi.c
  * (a PVH guest's tables), xen-disk.c (images and block devices), xen-nodes.c (xenstore), xen-plan.c
  * (what is wanted, as text). Nothing here is handed to the console but descriptors.
  */
-#ifndef XEN_H
-#define XEN_H
+#ifndef XENDOM_H
+#define XENDOM_H
 
 #include <xenctrl.h>
 
-#include "domain.h"
 #include "paths.h"
+#include "vmstart/domain.h"
 #include "xen/store.h"
 
 /* /tool/cubicle/DOMID: name, session, uuid, disk/N; /tool/cubicle/disk/ID/DOMID: w or r. Root's

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "xen.h"
+#include "xendom.h"
 
 #define LOST_S 2       /* without xenstore the end is looked for this often */
 #define ZOMBIE_MS 2000 /* how long others may take to let go of a dead domain's pages */

@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "xen.h"
+#include "xendom.h"
 
 enum { XSDT = 0, FADT = 64, DSDT = 352, MADT = 400 };
 enum { FADT_LEN = 268, HEADER_LEN = 36, MADT_LEN = 44, LAPIC_LEN = 8, RSDP_LEN = 36 };

@@ -450,20 +450,27 @@ vmconf_would(int dirfd, const char *name, const char *text, size_t n, bool trust
 	return load_defaults(&s, c, &seen, e) && would_all(&s, &(struct vmconf){0}, e);
 }
 
+static bool
+is_below(const char *path, const char *dir)
+{
+	const size_t n = strlen(dir), len = strlen(path);
+
+	return strncmp(path, dir, n) == 0 && path[n] == '/' && strstr(path, "/../") == NULL &&
+	       (len < 3 || strcmp(path + len - 3, "/..") != 0);
+}
+
 const char *
 vmconf_forbidden(const struct vmconf *c)
 {
-	const char *const paths[] = {c->root, c->private, c->volatile_, c->kernel};
-	size_t n;
+	/* a kernel is parsed by Dom0 itself, and links in its directory are followed */
+	const struct {
+		const char *path, *dir;
+	} keys[] = {{c->root, VAR_DIR}, {c->private, VAR_DIR}, {c->volatile_, VAR_DIR},
+	    {c->kernel, VM_KERNELS}};
 
-	for (size_t i = 0; !c->trusted && i < sizeof(paths) / sizeof(paths[0]); i++) {
-		n = strlen(paths[i]);
-		if (paths[i][0] == '/' &&
-		    (strncmp(paths[i], VAR_DIR "/", strlen(VAR_DIR "/")) != 0 ||
-			strstr(paths[i], "/../") != NULL ||
-			(n >= 3 && strcmp(paths[i] + n - 3, "/..") == 0)))
-			return paths[i];
-	}
+	for (size_t i = 0; !c->trusted && i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (keys[i].path[0] == '/' && !is_below(keys[i].path, keys[i].dir))
+			return keys[i].path;
 	return NULL;
 }
 

@@ -68,7 +68,7 @@ struct vmconf {
 	/*
 	 * Every file that set root, private, volatile or kernel here (its own, its template's, the
 	 * defaults) is root's, and nobody else may write it. Of others these may name only what is
-	 * below /var/lib/qubes.
+	 * below /var/lib/qubes, and a kernel only what is in VM_KERNELS.
 	 */
 	bool trusted;
 	char management_dispvm[NAME_LEN_MAX + 1];
@@ -126,7 +126,7 @@ const char *vmconf_feature(const struct vmconf *c, const char *name);
 /* The one after at ("NAME=VALUE"), or the first for NULL; NULL: there is none. */
 const char *vmconf_feature_next(const struct vmconf *c, const char *at);
 bool vmconf_true(const char *val); /* one of the words for it */
-/* A path that a file which is not root's alone names outside VAR_DIR; NULL: none. */
+/* A path that only a file which is root's alone may name; NULL: none. */
 const char *vmconf_forbidden(const struct vmconf *c);
 /* Its addresses (spec/vm 5): from the qid, a disposable's from its dispid. */
 void vmconf_address(const struct vmconf *c, uint32_t qid, char out[16]);

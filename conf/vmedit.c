@@ -161,8 +161,7 @@ valid(struct edit *ed)
 		return true;
 	vmconf_at(ed->e, ed->name, 0);
 	errno = EPERM;
-	return vmconf_wrong(
-	    ed->e, "%.60s is not below " VAR_DIR ": only root's file may name it", path);
+	return vmconf_wrong(ed->e, "%.60s: only root's file may name it (vm.d(5))", path);
 }
 
 static void

@@ -11,8 +11,9 @@
 #define RUN_STATE RUN_DIR "/state"	     /* state/NAME: see state.h */
 #define RUN_ASK RUN_DIR "/ask"		     /* root:qubes 1771: qrexec-ask binds policy.Ask here */
 #define RUN_PREPARED RUN_DIR "/vm/.prepared" /* NAME: what is built ahead for it (vmstart) */
-/* NAME: of what a disposable that is kept ready was made (startd) */
-#define RUN_PRELOAD RUN_DIR "/vm/.preload"
+/* .preload/NAME: of what a disposable that is kept ready was made (startd; policyd sees it, too) */
+#define PRELOAD_DIR ".preload"
+#define RUN_PRELOAD RUN_STATE "/" PRELOAD_DIR
 #define RUN_ENDING RUN_DIR "/vm/.ending" /* while all qubes are shut down: none is kept ready */
 #define RUN_LOCAL RUN_DIR "/local"	 /* root 0700: the local backend's channels, local/NAME/ */
 /*

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /* A request's way: who may make it, the engine's word, the ticket, the audit line, the answer. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "ids.h"
+#include "paths.h"
 #include "policy/policyd.h"
 #include "policy/policysock.h"
 
@@ -197,9 +200,35 @@ allow(struct client *c, const struct request *rq, struct decision *d, const char
 	buf_free(&b);
 }
 
+static bool
+is_kept(const struct known *k, const char *name)
+{
+	char path[sizeof(PRELOAD_DIR) + NAME_LEN_MAX + 1];
+	struct stat st;
+
+	snprintf(path, sizeof(path), PRELOAD_DIR "/%.31s", name);
+	return name_ok(name) && fstatat(k->state_dir, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* A disposable that is kept ready is nobody's yet: what another qube put into it, whoever gets it
+ * would have. */
+static void
+leave_alone(const struct known *k, const struct request *rq, struct decision *d)
+{
+	const char *target = d->target != NULL ? known_plain(k, d->target) : "";
+
+	if (d->verdict != V_ALLOW && d->verdict != V_ASK)
+		return;
+	if (!is_kept(k, target) && (is_dom0(target) || !is_kept(k, known_plain(k, rq->source))))
+		return;
+	d->verdict = V_DENY;
+	d->reason = "a disposable that is kept ready is nobody's yet";
+}
+
 static void
 conclude(struct client *c, const struct request *rq, struct decision *d, const char *answer)
 {
+	leave_alone(&c->p->known, rq, d);
 	if (d->verdict == V_ALLOW) {
 		allow(c, rq, d, answer);
 		return;
@@ -242,6 +271,7 @@ decide(struct client *c, const struct request *rq)
 		return;
 	}
 	engine(c->p, rq, &d);
+	leave_alone(&c->p->known, rq, &d);
 	if (rq->just_evaluate) {
 		bool yes = d.verdict == V_ALLOW || (d.verdict == V_ASK && rq->assume_yes);
 

@@ -6,6 +6,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,6 +93,23 @@ pick_name(struct startd *s, struct disp *d)
 
 /* --- its file: in a child, since others may have the directory's lock --- */
 
+#define LOCK_S 10
+
+/* A command that somebody has stopped may have it for ever. */
+static void
+on_locked(int sig)
+{
+	(void)sig;
+	_exit(ETIMEDOUT);
+}
+
+static void
+give_up_later(void)
+{
+	signal(SIGALRM, on_locked);
+	alarm(LOCK_S);
+}
+
 int
 disp_file(const struct job *j)
 {
@@ -100,6 +118,7 @@ disp_file(const struct job *j)
 	struct vmconf_error e = {0};
 	char text[256];
 
+	give_up_later();
 	snprintf(text, sizeof text,
 	    "# A disposable: it and this file are gone when it ends.\n"
 	    "type = DispVM\ntemplate = %s\nlabel = %s\ndispid = %u\nauto_cleanup = true\n",
@@ -118,8 +137,10 @@ disp_erase(const struct job *j)
 	const int dir = vm_dir();
 	struct vmconf_error e;
 
+	give_up_later();
 	if (dir >= 0 && !vmedit_remove(dir, j->name, &e) && errno != ENOENT)
 		logit("%s: %s", j->name, e.text);
+	alarm(0);
 	execv(vmstart, (char *const *)(uintptr_t)argv);
 	return errno;
 }
@@ -177,6 +198,7 @@ disp_make(struct startd *s, const struct vmconf *base, struct client *c, bool pr
 	d->preloaded = preloaded;
 	d->stamp = preload_stamp(base->name);
 	d->client = c;
+	d->by = c ? c->uid : 0;
 	if (c)
 		c->disp = d;
 	while (*at)
@@ -186,6 +208,16 @@ disp_make(struct startd *s, const struct vmconf *base, struct client *c, bool pr
 		preload_mark(d);
 	job_add(s, &(struct job_order){.kind = JOB_START, .name = d->name, .idle = preloaded});
 	return true;
+}
+
+static bool
+has_enough(const struct startd *s, const struct client *c)
+{
+	unsigned n = 0;
+
+	for (const struct disp *d = s->disps; d; d = d->next)
+		n += d->by == c->uid;
+	return !c->person && n >= DISPS_PER_QUBE;
 }
 
 void
@@ -200,10 +232,13 @@ disp_start(struct startd *s, const char *base, struct client *c)
 	if (strcmp(conf.type, "AppVM") != 0 || !conf.template_for_dispvms)
 		return client_answer(
 		    c, false, NULL, "no disposables are made of it (template_for_dispvms)", 1);
+	if (has_enough(s, c))
+		return client_answer(c, false, NULL, "the qube has 32 disposables already", 1);
 	client_hold(c);
 	d = preload_take(s, base);
 	if (d) {
 		d->client = c;
+		d->by = c->uid;
 		c->disp = d;
 		d->stage = DISP_WAKING;
 		job_add(s, &(struct job_order){.kind = JOB_UNPAUSE, .name = d->name});

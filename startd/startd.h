@@ -105,10 +105,12 @@ struct disp {
 	enum disp_stage stage;
 	uint32_t id;
 	bool preloaded, answered;
+	uid_t by;	/* who asked for it; nobody, 0, for one that is kept ready */
 	uint64_t stamp; /* of the files that it was made by */
 	struct client *client;
 };
-#define DISP_LAST 256 /* ids that are not used again */
+#define DISP_LAST 256	  /* ids that are not used again */
+#define DISPS_PER_QUBE 32 /* that one qube has asked for, those that are being erased included */
 
 struct startd {
 	struct loop *loop;

@@ -95,9 +95,17 @@ goes(const char *op, const char *what)
 bool
 op_mkdir(int dir, const char *name, mode_t mode)
 {
-	/* the mode as it is, whatever the umask */
-	return goes("mkdir", name) && mkdirat(dir, name, 0700) == 0 &&
-	       fchmodat(dir, name, mode, 0) == 0;
+	struct stat st;
+	int fd;
+	bool ok;
+
+	if (!goes("mkdir", name) || mkdirat(dir, name, 0700) < 0 || (fd = open_dir(dir, name)) < 0)
+		return false;
+	/* who else may write dir may have put another one, or a link, in its place by now */
+	errno = EPERM;
+	ok = fstat(fd, &st) == 0 && st.st_uid == geteuid() && fchmod(fd, mode) == 0;
+	close_fd(&fd);
+	return ok;
 }
 
 bool

@@ -11,6 +11,7 @@
 
 #include "log.h"
 #include "paths.h"
+#include "sock.h"
 #include "storage-int.h"
 
 struct start {
@@ -211,6 +212,17 @@ start_volatile(struct start *s)
 	return NULL;
 }
 
+/* Those who wrote its name into the qube's file could write it themselves. A directory's owners say
+ * for themselves what the guest may do in it. */
+static bool
+is_people_s(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && (S_ISDIR(st.st_mode) || st.st_uid != 0 ||
+					  ((st.st_mode & S_IWGRP) && st.st_gid == people_gid()));
+}
+
 /* A key's path as it stands; in a file that others than root may write only what is below VAR_DIR,
  * and no link there leads elsewhere. */
 static const char *
@@ -236,6 +248,10 @@ take_key(struct start *s, enum volume_id id, const char *path)
 	}
 	if (k->fd < 0 && errno == ELOOP)
 		return refuse("%s: %s: a link, and the qube's file is not root's alone",
+		    storage_name(id), path);
+	if (k->fd >= 0 && k->write && !s->c->trusted && !is_people_s(k->fd))
+		return refuse("%s: %s: only root may write it, and the qube's file is not root's "
+			      "alone",
 		    storage_name(id), path);
 	return k->fd < 0 ? failure("disk %s", path) : NULL;
 }
@@ -316,7 +332,7 @@ storage_start(const struct vmconf *c, struct storage_disks *out, const struct st
 	none(out);
 	if (forbidden)
 		return refuse("%s: the qube's file is not root's alone, and may name only what is "
-			      "below " VAR_DIR,
+			      "below " VAR_DIR ", or a kernel in " VM_KERNELS,
 		    forbidden);
 	if (!lock_name(c->name, F_WRLCK))
 		return refuse("the volumes of %s are in use by a command", c->name);

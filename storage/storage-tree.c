@@ -265,8 +265,12 @@ copy_file(struct copy *c, int sd, int dd, const char *name, const char *path, st
 	int from, to;
 	bool ok;
 
-	if (slot && *slot)
-		return linkat(c->dst, (*slot)->path, dd, name, 0) == 0;
+	if (slot && *slot) {
+		to = open_below(c->dst, (*slot)->path, O_PATH);
+		ok = to >= 0 && linkat(to, "", dd, name, AT_EMPTY_PATH) == 0;
+		close_fd(&to);
+		return ok;
+	}
 	if (slot) {
 		const size_t n = strlen(path) + 1;
 
@@ -335,6 +339,16 @@ copy_entry(struct copy *c, int sd, int dd, const char *dir, const char *name)
 	}
 }
 
+/* Nobody else can change names in it, and so what we have just made in it stays what it is. */
+static bool
+is_ours(int dd)
+{
+	struct stat st;
+
+	errno = EPERM;
+	return fstat(dd, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 077) == 0;
+}
+
 /* One directory; those in it wait. What is mounted there is not of this tree. */
 static bool
 copy_dir(struct copy *c, const char *path)
@@ -345,7 +359,7 @@ copy_dir(struct copy *c, const char *path)
 	DIR *d = list >= 0 ? fdopendir(list) : NULL;
 	const struct dirent *f;
 	struct stat st;
-	bool ok = d && dd >= 0 && fstat(sd, &st) == 0;
+	bool ok = d && dd >= 0 && is_ours(dd) && fstat(sd, &st) == 0;
 	int err;
 
 	while (ok && st.st_dev == c->dev && (f = readdir(d)) != NULL)

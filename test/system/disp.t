@@ -21,13 +21,13 @@ def disps():
 
 
 def kept():
-    return os.listdir(RUN + "/vm/.preload") if os.path.exists(RUN + "/vm/.preload") else []
+    return os.listdir(RUN + "/state/.preload") if os.path.exists(RUN + "/state/.preload") else []
 
 
 def traces():
     """Whatever carries a disposable's name."""
     dirs = [VM, RUN + "/state", RUN + "/q", RUN + "/qdb", RUN + "/local", RUN + "/vm", "/var/lib/qubes/appvms", LOG + "/vm",
-            LOG, RUN, RUN + "/vm/.preload"]
+            LOG, RUN, RUN + "/state/.preload"]
     keep = set(kept())
     found = [os.path.join(d, n) for d in dirs if os.path.isdir(d) for n in os.listdir(d)
              if re.search(r"\bdisp\d{1,4}\b", n) and not keep & set(re.findall(r"disp\d{1,4}", n))]

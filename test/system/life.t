@@ -10,7 +10,7 @@ from tap import *
 in_house()
 
 START = RUN + "/s/start.sock"
-PRELOAD = RUN + "/vm/.preload/"
+PRELOAD = RUN + "/state/.preload/"
 
 
 # --- startd ---

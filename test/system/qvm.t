@@ -302,7 +302,7 @@ qvm-remove -f live
 
 # Who is made is heard of at once, and who keeps a template busy is said.
 qvm-create -l red --prop template_for_dispvms=1 --prop preload=1 warm
-kept() { ls /run/qubes/vm/.preload 2>/dev/null | grep -m 1 '^disp'; }
+kept() { ls /run/qubes/state/.preload 2>/dev/null | grep -m 1 '^disp'; }
 until_true kept
 disp=$(kept)
 like "$disp" '^disp[0-9]+$' 'preload of a qube that has just been made'

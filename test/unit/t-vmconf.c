@@ -515,6 +515,12 @@ who_wrote_it(void **state)
 	file("tpl", "type=TemplateVM\nkernel=/boot\n");
 	assert_true(load("work"));
 	assert_string_equal(vmconf_forbidden(&c), "/boot");
+	file("tpl", "type=TemplateVM\nkernel=/var/lib/qubes/appvms/x\n");
+	assert_true(load("work"));
+	assert_string_equal(vmconf_forbidden(&c), "/var/lib/qubes/appvms/x");
+	file("tpl", "type=TemplateVM\nkernel=" VM_KERNELS "/k1\n");
+	assert_true(load("work"));
+	assert_null(vmconf_forbidden(&c));
 	unlink(in_dir("tpl"));
 	unlink(in_dir("work"));
 	assert_int_equal(symlink("/etc/shadow", in_dir("work")), 0);

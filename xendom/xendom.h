@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the parts of the Xen backend share: xendom.c (life), xen-build.c (memory, kernel), xen-acpi.c
- * (a PVH guest's tables), xen-disk.c (images and block devices), xen-nodes.c (xenstore), xen-plan.c
- * (what is wanted, as text). Nothing here is handed to the console but descriptors.
+ * What the parts of the Xen backend share: xendom.c (life), xen-build.c (memory, kernel),
+ * xen-acpi.c (a PVH guest's tables), xen-disk.c (images and block devices), xen-nodes.c (xenstore),
+ * xen-plan.c (what is wanted, as text). Nothing here is handed to the console but descriptors.
  */
 #ifndef XENDOM_H
 #define XENDOM_H

@@ -26,6 +26,7 @@
 #define READ_MS 10000
 #define READER_MEMORY (64u << 20)
 #define CHAIN_MAX 3 /* a disposable, its AppVM, its template */
+#define LINES_MAX 8 /* in the log, of one request: it is not this qube's alone */
 
 struct run {
 	const struct wish_service *s;
@@ -33,6 +34,8 @@ struct run {
 	bool hint;	    /* not its own: only "there is" counts */
 	int dir, pipe[2];
 	uid_t owner;
+	unsigned nlines; /* logged of this request */
+	bool full;	 /* so is that */
 	qdb_handle_t store;
 };
 
@@ -184,9 +187,13 @@ set(struct run *r, const char *name, const char *value)
 {
 	char key[sizeof(FEATURE) + VM_FEATURE_LEN];
 	struct vmconf_error e;
+	bool ok;
 
 	snprintf(key, sizeof(key), FEATURE "%s", name);
-	if (vmedit_set(r->dir, r->conf.name, key, value, &e))
+	ok = vmedit_set(r->dir, r->conf.name, key, value, &e);
+	if (r->nlines++ >= LINES_MAX)
+		return;
+	if (ok)
 		logit("%s: %s %s", r->conf.name, key,
 		    value == NULL    ? "is removed"
 		    : *value != '\0' ? value
@@ -210,7 +217,8 @@ grant(struct run *r, const char *name, const char *value)
 {
 	const struct wish_kind *k = wish_kind(r->s->kinds, name, value);
 	const char *has = vmconf_feature(&r->conf, name);
-	size_t room = strlen(name) + strlen(value) + 2;
+	const size_t room = strlen(name) + strlen(value) + 2,
+		     had = has != NULL ? strlen(name) + strlen(has) + 2 : 0;
 
 	if (k == NULL)
 		refuse("the reader handed on what nobody may wish for");
@@ -220,8 +228,10 @@ grant(struct run *r, const char *name, const char *value)
 		return;
 	if (has != NULL && ((k->flags & WISH_ONCE) || strcmp(has, value) == 0))
 		return;
-	if (has == NULL && used(&r->conf) + room > WISH_ROOM) {
-		logit("%s: no room for feature %s", r->conf.name, name);
+	if (room > had && used(&r->conf) - had + room > WISH_ROOM) {
+		if (!r->full)
+			logit("%s: no room for feature %s", r->conf.name, name);
+		r->full = true;
 		return;
 	}
 	set(r, name, value);
@@ -305,5 +315,7 @@ wish_run(int argc, char **argv, const struct wish_service *s)
 	if (!collect(&r, &lines))
 		refuse("nothing is taken of it");
 	apply(&r, &lines);
+	if (r.nlines > LINES_MAX)
+		logit("%s: %u more", r.conf.name, r.nlines - LINES_MAX);
 	return 0;
 }

@@ -112,6 +112,13 @@ def bad_wishes():
     code, said = by_hand("FeaturesRequest", "solo")
     ok(code == 0 and "no room" in said, "40 long ones: as many as there is room for", said)
     ok(len("".join("%s=%s " % f for f in features("solo").items())) <= 896, "and a person has room for more")
+    lines = said.count("\n")
+    ok(lines <= 12, "few lines of it in the log, which is not this qube's alone", lines)
+    write(VM + "solo", before)
+    for size in 3, 60:
+        ask("solo", **{"os-n%d" % i: "x" * size for i in range(40)})
+        code, said = by_hand("FeaturesRequest", "solo")
+        ok(len("".join("%s=%s " % f for f in features("solo").items())) <= 896, "40 that grow to %d bytes: the same" % size, said)
     eq(sh("qubesdb-rm", "-d", "solo", "/features-request/")[0], 0, "cleared")
     write(VM + "solo", before)
 

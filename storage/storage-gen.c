@@ -112,17 +112,13 @@ later_first(const void *a, const void *b)
 bool
 gens_read(int dir, enum volume_id id, struct gens *g)
 {
-	const int copy = open_dir(dir, ".");
-	DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
+	DIR *d = list_dir(dir);
 	const struct dirent *f;
 	uint32_t number;
 
 	*g = (struct gens){.next = 1};
-	if (!d) {
-		if (copy >= 0)
-			close(copy);
+	if (!d)
 		return false;
-	}
 	while ((f = readdir(d)) != NULL) {
 		number = number_of(id, f->d_name);
 		if (number >= g->next)

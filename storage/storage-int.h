@@ -8,6 +8,7 @@
 #ifndef STORAGE_INT_H
 #define STORAGE_INT_H
 
+#include <dirent.h>
 #include <sys/types.h>
 
 #include "storage.h"
@@ -42,6 +43,8 @@ const char *failure(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 const char *refuse(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void close_fd(int *fd);
 int open_dir(int dir, const char *path); /* the last part is not followed */
+DIR *list_dir(int dir);			 /* from its start, beside dir; NULL: errno */
+bool is_dots(const char *name);
 
 /*
  * Every change of a name goes through these: false, errno. What is cut between two of them is what

@@ -68,6 +68,23 @@ open_dir(int dir, const char *path)
 	return openat(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+DIR *
+list_dir(int dir)
+{
+	int copy = open_dir(dir, ".");
+	DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
+
+	if (!d)
+		close_fd(&copy);
+	return d;
+}
+
+bool
+is_dots(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
 #ifdef STORAGE_CUT
 struct storage_cut storage_cut;
 

@@ -77,12 +77,6 @@ volume_reflink(int src, int dir, const char *name)
 	return false;
 }
 
-static bool
-dots(const char *name)
-{
-	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
-}
-
 bool
 volume_remove(int dir, const char *name)
 {
@@ -355,21 +349,18 @@ copy_dir(struct copy *c, const char *path)
 {
 	const int sd = open_below(c->src, path, O_RDONLY | O_DIRECTORY);
 	const int dd = open_below(c->dst, path, O_RDONLY | O_DIRECTORY);
-	const int list = sd >= 0 ? open_dir(sd, ".") : -1;
-	DIR *d = list >= 0 ? fdopendir(list) : NULL;
+	DIR *d = sd >= 0 ? list_dir(sd) : NULL;
 	const struct dirent *f;
 	struct stat st;
 	bool ok = d && dd >= 0 && is_ours(dd) && fstat(sd, &st) == 0;
 	int err;
 
 	while (ok && st.st_dev == c->dev && (f = readdir(d)) != NULL)
-		ok = dots(f->d_name) || copy_entry(c, sd, dd, path, f->d_name);
+		ok = is_dots(f->d_name) || copy_entry(c, sd, dd, path, f->d_name);
 	ok = ok && dress(c, sd, dd, &st);
 	err = errno;
 	if (d)
 		closedir(d);
-	else if (list >= 0)
-		close(list);
 	if (sd >= 0)
 		close(sd);
 	if (dd >= 0)
@@ -479,7 +470,7 @@ usage_of(struct copy *c, const char *path, uint64_t *usage)
 	struct stat st;
 
 	while (d && (f = readdir(d)) != NULL) {
-		if (dots(f->d_name) || fstatat(sd, f->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		if (is_dots(f->d_name) || fstatat(sd, f->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		*usage += (uint64_t)st.st_blocks * 512;
 		if (S_ISDIR(st.st_mode) && join(sub, path, f->d_name))

@@ -37,21 +37,18 @@ hidden(const char *name, const char *what)
 static bool
 empty(int dir)
 {
-	const int copy = open_dir(dir, ".");
-	DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
+	DIR *d = list_dir(dir);
 	const struct dirent *f;
 	bool ok = d != NULL;
 
 	while (d && (f = readdir(d)) != NULL) {
-		if (strcmp(f->d_name, ".") == 0 || strcmp(f->d_name, "..") == 0)
+		if (is_dots(f->d_name))
 			continue;
 		if (strlen(f->d_name) >= LEAF || !volume_remove(dir, f->d_name))
 			ok = false;
 	}
 	if (d)
 		closedir(d);
-	else if (copy >= 0)
-		close(copy);
 	return ok;
 }
 
@@ -140,8 +137,7 @@ is_gone(const char *entry)
 static void
 clear_gone(int base, const char *name)
 {
-	const int copy = open_dir(base, ".");
-	DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
+	DIR *d = list_dir(base);
 	const struct dirent *f;
 	const size_t n = strlen(name);
 
@@ -151,8 +147,6 @@ clear_gone(int base, const char *name)
 			(void)remove_dir(base, f->d_name);
 	if (d)
 		closedir(d);
-	else if (copy >= 0)
-		close(copy);
 }
 
 /* What an earlier one of that name has left; its lock is held, it has no file. */
@@ -479,13 +473,12 @@ leftover(const char *entry, char name[NAME_LEN_MAX + 1])
 static void
 tidy(int base, const char *name)
 {
-	int dir = open_dir(base, name), copy = dir >= 0 ? open_dir(dir, ".") : -1;
-	DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
+	int dir = open_dir(base, name);
+	DIR *d = dir >= 0 ? list_dir(dir) : NULL;
 	char target[LEAF * 2 + 32];
 	const struct dirent *f;
 
 	while (d && (f = readdir(d)) != NULL) {
-		const bool dots = strcmp(f->d_name, ".") == 0 || strcmp(f->d_name, "..") == 0;
 		const bool passing = strcmp(f->d_name, link_name(VOL_PRIVATE, SNAP)) == 0 ||
 				     strcmp(f->d_name, link_name(VOL_VOLATILE, "")) == 0;
 		/* a link to a template's generation */
@@ -493,13 +486,12 @@ tidy(int base, const char *name)
 				  readlinkat(dir, f->d_name, target, sizeof target) > 2 &&
 				  target[0] == '.';
 
-		if (!dots && (f->d_name[0] == '.' || passing || snap) && strlen(f->d_name) < LEAF)
+		if (!is_dots(f->d_name) && (f->d_name[0] == '.' || passing || snap) &&
+		    strlen(f->d_name) < LEAF)
 			(void)volume_remove(dir, f->d_name);
 	}
 	if (d)
 		closedir(d);
-	else
-		close_fd(&copy);
 	close_fd(&dir);
 }
 
@@ -563,17 +555,15 @@ storage_sweep(void)
 	if (access(store.etc, R_OK | X_OK) < 0)
 		return;
 	for (int i = 0; i < 2; i++) {
-		const int base = open_base(i == 1), copy = base >= 0 ? open_dir(base, ".") : -1;
-		DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
+		const int base = open_base(i == 1);
+		DIR *d = base >= 0 ? list_dir(base) : NULL;
 		const struct dirent *f;
 
 		while (d && (f = readdir(d)) != NULL)
-			if (strcmp(f->d_name, ".") != 0 && strcmp(f->d_name, "..") != 0)
+			if (!is_dots(f->d_name))
 				sweep_one(base, f->d_name);
 		if (d)
 			closedir(d);
-		else if (copy >= 0)
-			close(copy);
 		if (base >= 0)
 			close(base);
 	}

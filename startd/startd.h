@@ -177,9 +177,9 @@ int disp_erase(const struct job *j); /* in a child: removes it, and its storage.
 void disp_erased(const char *name);
 /* op=dispose: NULL, and it has c; or why not. */
 const char *disp_dispose(struct startd *s, const char *name, struct client *c);
-/* It is nobody's yet: a person lets it be. */
 /* Of one of those that we have made lately. */
 bool disp_was_ours(const struct startd *s, const char *name);
+/* It is nobody's yet: a person lets it be. */
 bool disp_is_kept(const struct startd *s, const char *name);
 
 /* startd-preload.c */

@@ -93,7 +93,7 @@ def properties():
     eq(content(call("admin.vm.property.Get", PEER, "label")), "default=False type=label green", "Get: label")
     eq(content(call("admin.vm.property.Get", PEER, "netvm")), "default=True type=vm sys-none", "Get: the netvm of the defaults")
     eq(content(call("admin.vm.property.Get", PEER, "memory")), "default=False type=int 123", "Get: an int of its own")
-    eq(content(call("admin.vm.property.Get", PEER, "vcpus")), "default=True type=int 2", "Get: an int by default")
+    eq(content(call("admin.vm.property.Get", PEER, "maxmem")), "default=True type=int 0", "Get: an int by default")
     eq(content(call("admin.vm.property.Get", PEER, "autostart")), "default=True type=bool False", "Get: a bool")
     eq(content(call("admin.vm.property.Get", PEER, "kernelopts")), "default=False type=str a\\b", "Get: not escaped")
     eq(content(call("admin.vm.property.Get", PEER, "xid")), "default=False type=int -1", "Get: xid of a halted one")
@@ -110,7 +110,7 @@ def properties():
         if "%s %s\n" % (n, a) not in all_:
             ok(False, "Get and GetAll agree on %s" % n, a)
     ok("template_for_dispvms" in names and "relayvm" not in names, "List: those of its class")
-    eq(content(call("admin.vm.property.GetDefault", PEER, "vcpus")), "type=int 2", "GetDefault")
+    eq(content(call("admin.vm.property.GetDefault", PEER, "maxmem")), "type=int 0", "GetDefault")
     eq(content(call("admin.vm.property.GetDefault", PEER, "label")), "", "GetDefault: there is none")
     eq(content(call("admin.property.Get", arg="default_netvm")), "default=False type=vm sys-none", "the machine: Get")
     eq(content(call("admin.property.Get", arg="clockvm")), "default=True type=vm ", "the machine: Get, by default")

@@ -38,8 +38,8 @@ static const struct {
     {"/etc/group", "root:x:0:\ntty:x:5:\nuser:x:1000:\nqubes:x:98:user\n"},
 };
 
-static bool
-write_proc(pid_t pid, const char *file, const char *text)
+bool
+write_map(pid_t pid, const char *file, const char *text)
 {
 	char path[48];
 	int fd;
@@ -71,7 +71,7 @@ map_of(const struct domain *d)
 		return -1;
 	snprintf(map, sizeof map, "%u %u %u\n", STORAGE_UID, guest_uid(d, 0), LOCAL_UID_RANGE);
 	snprintf(path, sizeof path, "/proc/%d/ns/user", (int)pid);
-	if (write_proc(pid, "uid_map", map) && write_proc(pid, "gid_map", map))
+	if (write_map(pid, "uid_map", map) && write_map(pid, "gid_map", map))
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 	err = errno;
 	kill(pid, SIGKILL);

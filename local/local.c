@@ -190,22 +190,6 @@ guest_main(const struct domain *d, int gate)
 	die("%s", LIBDIR "/vm-init");
 }
 
-static bool
-write_map(pid_t pid, const char *file, const char *text)
-{
-	char path[48];
-	int fd;
-	bool ok;
-
-	snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-	close(fd);
-	return ok;
-}
-
 /* Until it executes something. */
 static bool
 hold(int fd, int as)

@@ -30,6 +30,9 @@ const char *root_enter(const struct domain *d);
 #define ROOT_FD 5
 #define PRIVATE_FD 6
 
+/* uid_map or gid_map of a user namespace. false: errno */
+bool write_map(pid_t pid, const char *file, const char *text);
+
 /*
  * local-tree.c: mounts of volumes, and a root that is a whole tree of storage's. tree_take comes
  * before the builder's own mount namespace. tree_build mounts it at to: the template writes it,

@@ -275,7 +275,8 @@ policy("""%s +redirected work @default allow target=@dispvm
 t.Cat * work @dispvm allow
 t.Denied * work @dispvm deny
 """ % ((SHELL,) * 12))
-write(VM + "defaults", "default_dispvm = dvm\n")
+with open(VM + "defaults", "a") as f:
+    f.write("default_dispvm = dvm\n")
 write(VM + "dvm", "label = red\ntemplate_for_dispvms = true\ntags = bases\nnetvm = net\n")
 write(VM + "net", "label = red\nprovides_network = true\n")
 write(VM + "other", "label = gray\ntemplate_for_dispvms = true\ntags = bases\ndefault_dispvm = dvm\nnetvm =\n")

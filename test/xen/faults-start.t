@@ -12,8 +12,15 @@ def what_there_is():
     return nodes(), sorted(domains()), loops(), sorted(os.listdir(RUN + "/state")), free_mib()
 
 
+def settled():
+    """Once two looks are the same: what was started or ended before may still be at it."""
+    seen = [what_there_is()]
+    until(lambda: seen.append(what_there_is()) or seen[-1] == seen[-2], LIMIT)
+    return seen[-1]
+
+
 def refused(name, reason, made=False):
-    before, log, number = what_there_is(), since("bad/vm"), int(dom("spin", 1)[1])
+    before, log, number = settled(), since("bad/vm"), int(dom("spin", 1)[1])
     rc, out = start("bad")
     eq(rc, 1, name + ": refused")
     ok(re.search(reason, out), name + ": with the reason", out)

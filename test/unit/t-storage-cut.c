@@ -4,58 +4,11 @@
  * case and each place it is cut at a table says what was found afterwards, after a sweep and the
  * next start.
  */
-#include "tap.h"
+#include "storage-place.h"
 
 #include <sys/mount.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 
-#include "log.h"
-#include "storage/storage-int.h"
 #include "storage/storage-ops.h"
-
-static char var[128], etc[128], run[128];
-
-static void
-shell(const char *fmt, ...)
-{
-	char cmd[1024];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(cmd, sizeof cmd, fmt, ap);
-	va_end(ap);
-	if (system(cmd) != 0)
-		fail_msg("%s", cmd);
-}
-
-static void
-define(const char *name, const char *text)
-{
-	char path[256];
-	FILE *f;
-
-	snprintf(path, sizeof path, "%s/%s", etc, name);
-	f = fopen(path, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
-}
-
-static struct vmconf *
-conf(const char *name)
-{
-	static struct vmconf c[4];
-	static unsigned turn;
-	struct vmconf *r = &c[turn++ % 4];
-	struct vmconf_error e;
-	const int dir = open(etc, O_RDONLY | O_DIRECTORY);
-
-	if (!vmconf_read(dir, name, r, &e))
-		fail_msg("%s: %s", e.file, e.text);
-	close(dir);
-	return r;
-}
 
 /* A word in a volume: two files in the tree, or the first bytes of the image. */
 static void
@@ -117,9 +70,9 @@ fresh(void)
 	store.etc = etc;
 	store.state = run;
 	storage_cut = (struct storage_cut){.report = -1};
-	define("t", "type = TemplateVM\nlabel = red\nroot_size = 1\nprivate_size = 1\n");
-	define("a", "template = t\nlabel = red\nprivate_size = 1\nvolatile_size = 1\n");
-	define("d", "type = DispVM\ntemplate = a\nlabel = red\n");
+	write_conf("t", "type = TemplateVM\nlabel = red\nroot_size = 1\nprivate_size = 1\n");
+	write_conf("a", "template = t\nlabel = red\nprivate_size = 1\nvolatile_size = 1\n");
+	write_conf("d", "type = DispVM\ntemplate = a\nlabel = red\n");
 	for (int i = 0; i < 2; i++) {
 		char name[] = {(char)(i ? 'a' : 't'), 0};
 		const struct vmconf *c = conf(name);
@@ -127,9 +80,10 @@ fresh(void)
 		shell("rm %s/%s", etc, name);
 		if (storage_create(c, NULL) != NULL)
 			fail_msg("%s", store.why);
-		define(name, i ? "template = t\nlabel = red\nprivate_size = 1\nvolatile_size = 1\n"
-			       : "type = TemplateVM\nlabel = red\nroot_size = 1\nprivate_size = "
-				 "1\n");
+		write_conf(
+		    name, i ? "template = t\nlabel = red\nprivate_size = 1\nvolatile_size = 1\n"
+			    : "type = TemplateVM\nlabel = red\nroot_size = 1\nprivate_size = "
+			      "1\n");
 		storage_done();
 	}
 	put("vm-templates/t/root" SUFFIX, "one\0\0\0\0");
@@ -176,7 +130,7 @@ create(void)
 	e = storage_create(c, NULL);
 	if (!e) {
 		op_step("vm.d file");
-		define("n", "template = t\nlabel = red\nprivate_size = 1\n");
+		write_conf("n", "template = t\nlabel = red\nprivate_size = 1\n");
 	}
 	storage_done();
 	return e;
@@ -193,7 +147,7 @@ clone(void)
 	e = storage_clone(a, c, NULL);
 	if (!e) {
 		op_step("vm.d file");
-		define("n", "template = t\nlabel = red\nprivate_size = 1\n");
+		write_conf("n", "template = t\nlabel = red\nprivate_size = 1\n");
 	}
 	storage_done();
 	return e;
@@ -364,7 +318,7 @@ look(const struct outcome *o, const char *cut, const char *how)
 	storage_sweep();
 	unlock_all();
 	if (!a_left)
-		define("a", "template = t\nlabel = red\nprivate_size = 1\nvolatile_size = 1\n");
+		write_conf("a", "template = t\nlabel = red\nprivate_size = 1\nvolatile_size = 1\n");
 	else
 		snprintf(private, sizeof private, "%s", sees("a", VOL_PRIVATE));
 	snprintf(root, sizeof root, "%s", sees("a", VOL_ROOT));
@@ -448,13 +402,14 @@ full_at(const struct outcome *o, unsigned at)
 	return true;
 }
 
+/* Each case, at each place until there is none any more. */
 static void
-power(void **unused)
+everywhere(bool (*at_place)(const struct outcome *, unsigned))
 {
 	for (size_t i = 0; i < NELEM(cases); i++) {
 		unsigned at = 1;
 
-		while (cut_at(&cases[i], at))
+		while (at_place(&cases[i], at))
 			at++;
 		if (at == 1 && cases[i].before != written)
 			fail_msg("%s: nothing to cut", cases[i].name);
@@ -462,16 +417,15 @@ power(void **unused)
 }
 
 static void
+power(void **unused)
+{
+	everywhere(cut_at);
+}
+
+static void
 full(void **unused)
 {
-	for (size_t i = 0; i < NELEM(cases); i++) {
-		unsigned at = 1;
-
-		while (full_at(&cases[i], at))
-			at++;
-		if (at == 1 && cases[i].before != written)
-			fail_msg("%s: nothing to cut", cases[i].name);
-	}
+	everywhere(full_at);
 }
 
 static int

@@ -1,54 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /* Volumes: who may use which, names, former states, links that somebody planted. */
-#include "tap.h"
-
-#include <sys/stat.h>
-#include <sys/wait.h>
-
-#include "log.h"
-#include "storage/storage-int.h"
-
-static char var[128], etc[128], run[128];
-
-static void
-shell(const char *fmt, ...)
-{
-	char cmd[1024];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(cmd, sizeof cmd, fmt, ap);
-	va_end(ap);
-	if (system(cmd) != 0)
-		fail_msg("%s", cmd);
-}
+#include "storage-place.h"
 
 static void
 define(const char *name, const char *more)
 {
 	char text[512];
 
-	snprintf(text, sizeof text, "%s/%s", etc, name);
-	FILE *f = fopen(text, "w");
-
-	assert_non_null(f);
-	fprintf(f, "label = red\nroot_size = 1\nprivate_size = 1\nvolatile_size = 1\n%s", more);
-	fclose(f);
-}
-
-static struct vmconf *
-conf(const char *name)
-{
-	static struct vmconf c[4];
-	static unsigned turn;
-	struct vmconf *r = &c[turn++ % 4];
-	struct vmconf_error e;
-	const int dir = open(etc, O_RDONLY | O_DIRECTORY);
-
-	if (!vmconf_read(dir, name, r, &e))
-		fail_msg("%s: %s", e.file, e.text);
-	close(dir);
-	return r;
+	snprintf(text, sizeof text,
+	    "label = red\nroot_size = 1\nprivate_size = 1\nvolatile_size = 1\n%s", more);
+	write_conf(name, text);
 }
 
 static void

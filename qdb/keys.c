@@ -10,7 +10,7 @@
 #include "keys.h"
 #include "paths.h"
 #include "qdb.h"
-#include "startd/qids.h"
+#include "qids.h"
 #include "vmconf.h"
 
 #define NETMASK "255.255.255.255"

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "qids.h"
 #include "qvm-ls.h"
-#include "startd/qids.h"
 #include "storage/storage.h"
 #include "vmprops.h"
 

@@ -35,7 +35,7 @@ FUZZ_SRC_f-data-channel = $(RPC_SRC)
 FUZZ_SRC_f-service-cmd = $(RPC_SRC)
 FUZZ_SRC_f-rpcconf = $(RPC_SRC)
 
-UNIT_SRC_t-vmstart = startd/qids.c startd/startd-req.c local/local.c local/local-root.c local/local-tree.c local/local-pause.c storage/storage-rmtree.c console/console.c console/source-local.c
+UNIT_SRC_t-vmstart = startd/startd-req.c local/local.c local/local-root.c local/local-tree.c local/local-pause.c storage/storage-rmtree.c console/console.c console/source-local.c
 UNIT_SRC_t-chand = chand/local.c chand/request.c
 UNIT_SRC_t-storage = $(STORAGE_SRC)
 UNIT_SRC_t-storage-cut = $(STORAGE_SRC)
@@ -50,7 +50,7 @@ UNIT_SRC_t-console-ring = console/console-ring.c console/term-filter.c
 FUZZ_SRC_f-console-ring = console/console-ring.c console/term-filter.c
 FUZZ_SRC_f-startsock = startd/startd-req.c
 FUZZ_SRC_f-chansock = chand/local.c chand/request.c
-FUZZ_SRC_f-state = startd/qids.c
+FUZZ_SRC_f-state =
 UNIT_SRC_t-libqubesdb = libqubesdb/libqubesdb.c libqubesdb/libqubesdb-wire.c
 FUZZ_SRC_f-libqubesdb = libqubesdb/libqubesdb.c libqubesdb/libqubesdb-wire.c
 UNIT_SRC_t-qdb-store = qdb/store.c

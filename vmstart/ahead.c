@@ -10,7 +10,7 @@
 #include "ahead.h"
 #include "log.h"
 #include "paths.h"
-#include "startd/qids.h"
+#include "qids.h"
 
 static int
 records(void)

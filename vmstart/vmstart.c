@@ -23,8 +23,8 @@
 #include "log.h"
 #include "loop.h"
 #include "paths.h"
+#include "qids.h"
 #include "sock.h"
-#include "startd/qids.h"
 #include "startsock.h"
 
 #define USAGE "usage: vmstart [-n FD | -k | -p | -x] NAME, vmstart -s"

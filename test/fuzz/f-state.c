@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "ids.h"
-#include "startd/qids.h"
+#include "qids.h"
 #include "state.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);

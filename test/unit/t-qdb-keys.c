@@ -3,7 +3,7 @@
 
 #include "qdb/keys.h"
 #include "qdb/qdb.h"
-#include "startd/qids.h"
+#include "qids.h"
 #include "vmconf.h"
 
 #define MOST 64

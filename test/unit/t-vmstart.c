@@ -8,7 +8,7 @@
 #include "console/console.h"
 #include "ids.h"
 #include "kv.h"
-#include "startd/qids.h"
+#include "qids.h"
 #include "startd/startd-req.h"
 #include "vmstart/domain.h"
 

@@ -41,7 +41,7 @@ UNIT_SRC_t-storage = $(STORAGE_SRC)
 UNIT_SRC_t-storage-cut = $(STORAGE_SRC)
 # Where power goes, or what fails, among storage's changes of files.
 $(O)/aobj/storage/%.o $(O)/aobj/test/unit/t-storage-cut.o: CPPFLAGS += -DSTORAGE_CUT
-UNIT_SRC_t-qdb-keys = qdb/keys.c
+UNIT_SRC_t-qdb-keys =
 UNIT_SRC_t-ring = xen/ring.c
 UNIT_SRC_t-store = xen/store.c xen/store-ops.c
 FUZZ_SRC_f-ring = xen/ring.c

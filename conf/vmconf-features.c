@@ -6,33 +6,21 @@
 
 #include "vmconf-keys.h"
 
-static bool
-alnum_(unsigned char c)
+static int
+alnum_(int c)
 {
 	return isalnum(c) || c == '_';
-}
-
-static bool
-letter(unsigned char c)
-{
-	return isalpha(c);
-}
-
-static bool
-any(unsigned char c)
-{
-	return c != '\0';
 }
 
 static const struct {
 	const char *prefix;
 	size_t most; /* of what follows it */
-	bool (*first)(unsigned char c);
+	int (*first)(int c);
 	bool yes_or_no;
 } kinds[] = {
     {"service.", 48, alnum_, true},
-    {"vm-config.", 52, letter, false},
-    {"custom-persist.", 54, any, false},
+    {"vm-config.", 52, isalpha, false},
+    {"custom-persist.", 54, isgraph, false},
 };
 
 static const char *
@@ -64,7 +52,7 @@ at(const char *all, const char *name)
 {
 	const size_t n = strlen(name);
 
-	while (*all != '\0' && (strncmp(all, name, n) != 0 || all[n] != '='))
+	while (*all != '\0' && (n != strcspn(all, "=") || strncmp(all, name, n) != 0))
 		all += strlen(all) + 1;
 	return all;
 }

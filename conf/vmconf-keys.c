@@ -59,7 +59,7 @@ static const struct key keys[] = {
     KEY(volatile_size, set_size, GLOBAL),
     KEY(revisions_to_keep, set_count, GLOBAL),
     KEY(include_in_backups, set_bool, 0),
-    KEY(management_dispvm, set_name, GLOBAL),
+    KEY(management_dispvm, set_name, GLOBAL | INHERIT), /* QSB-045 */
     KEY(default_template, set_name, GLOBAL | ONLY),
     KEY(clockvm, set_name, GLOBAL | ONLY),
     KEY(updatevm, set_name, GLOBAL | ONLY),
@@ -241,23 +241,28 @@ set_mode(struct vmconf *c, const struct key *k, const char *val)
 	return one_of(modes, val) ? store(c, k, val) : "not pvh, pv or hvm";
 }
 
+static bool
+printable(const char *val)
+{
+	while (*val >= 0x20 && *val <= 0x7e)
+		val++;
+	return *val == '\0';
+}
+
 /* A directory below VM_KERNELS: one name, not a way out of there. */
 static const char *
 set_kernel(struct vmconf *c, const struct key *k, const char *val)
 {
-	if (*val == '/' || *val == '\0')
-		return store(c, k, val);
-	if (*val == '.' || strchr(val, '/') != NULL)
+	if (*val == '.' || (*val != '/' && strchr(val, '/') != NULL))
 		return "neither a name nor an absolute path";
-	return store(c, k, val);
+	return printable(val) ? store(c, k, val) : "not printable ASCII";
 }
 
 static const char *
 set_opts(struct vmconf *c, const struct key *k, const char *val)
 {
-	for (const char *p = val; *p != '\0'; p++)
-		if (*p < 0x20 || *p > 0x7e)
-			return "not printable ASCII";
+	if (!printable(val))
+		return "not printable ASCII";
 	c->own_kernelopts = true;
 	return store(c, k, val) == NULL ? NULL : "longer than 512";
 }

@@ -110,7 +110,7 @@ parse_line(
 	return why == NULL || vmconf_wrong(e, "%s: %s", key, why);
 }
 
-/* Length of the UTF-8 character at p; 0: none (overlong, surrogate, cut) or a control byte. */
+/* Length of the UTF-8 character at p; 0: none (overlong, surrogate, cut) or a control. */
 static size_t
 character(const unsigned char *p, size_t left)
 {
@@ -130,7 +130,7 @@ character(const unsigned char *p, size_t left)
 			return 0;
 		c = c << 6 | (p[i] & 0x3fu);
 	}
-	return c >= least[n] && c <= 0x10ffff && (c < 0xd800 || c > 0xdfff) ? n : 0;
+	return c >= least[n] && c > 0x9f && c <= 0x10ffff && (c < 0xd800 || c > 0xdfff) ? n : 0;
 }
 
 /* Copies one line of n bytes to a string if its bytes are text and it fits. */

@@ -140,7 +140,9 @@ may(const char *key, const char *val)
 	if (gone && strcmp(key, "provides_network") == 0)
 		return ref_free(o.dir, name, "netvm");
 	if (gone && strcmp(key, "template_for_dispvms") == 0)
-		return ref_free(o.dir, name, "template") && ref_free(o.dir, name, "default_dispvm");
+		return ref_free(o.dir, name, "template") &&
+		       ref_free(o.dir, name, "default_dispvm") &&
+		       ref_free(o.dir, name, "management_dispvm");
 	return val == NULL || ref_fits(o.dir, o.v.conf.type, key, val);
 }
 

@@ -9,6 +9,8 @@ in_house()
 
 SOCK = "/run/qubesd.sock"
 MGMT, PEER = "mgmt", "peer"
+MARKUP = "'/><kernel>/tmp/x</kernel><a b='\"&lt;&#10;%s$(id)`id`"
+OPTS = "a\\b '/><kernel>/tmp/x</kernel><a b=\"c\">"
 
 
 def raw(data, eof=True, limit=60):
@@ -95,7 +97,7 @@ def properties():
     eq(content(call("admin.vm.property.Get", PEER, "memory")), "default=False type=int 123", "Get: an int of its own")
     eq(content(call("admin.vm.property.Get", PEER, "maxmem")), "default=True type=int 0", "Get: an int by default")
     eq(content(call("admin.vm.property.Get", PEER, "autostart")), "default=True type=bool False", "Get: a bool")
-    eq(content(call("admin.vm.property.Get", PEER, "kernelopts")), "default=False type=str a\\b", "Get: not escaped")
+    eq(content(call("admin.vm.property.Get", PEER, "kernelopts")), "default=False type=str " + OPTS, "Get: not escaped")
     eq(content(call("admin.vm.property.Get", PEER, "xid")), "default=False type=int -1", "Get: xid of a halted one")
     eq(content(call("admin.vm.property.Get", MGMT, "xid")), "default=False type=int " + state(MGMT)["domid"], "Get: xid of a running one")
     eq(content(call("admin.vm.property.Get", "dom0", "klass")), "default=False type=str AdminVM", "Get: dom0's class")
@@ -104,7 +106,7 @@ def properties():
     eq([l.split()[0] for l in all_.splitlines()], names, "GetAll: those of List, in its order")
     ok(all(re.fullmatch(r"\w+ default=(True|False) type=(str|int|bool|vm|label) .*", l) for l in all_.splitlines()),
        "GetAll: PROP default=B type=T VALUE", all_)
-    ok("\nkernelopts default=False type=str a\\\\b\n" in all_, "GetAll: \\ is escaped", all_)
+    ok("\nkernelopts default=False type=str %s\n" % OPTS.replace("\\", "\\\\") in all_, "GetAll: \\ is escaped", all_)
     for n in names:
         a = content(call("admin.vm.property.Get", PEER, n)).replace("\\", "\\\\")
         if "%s %s\n" % (n, a) not in all_:
@@ -119,7 +121,7 @@ def properties():
 
 
 def features():
-    eq(content(call("admin.vm.feature.List", PEER)), "vmexec\nservice.cups\n", "feature.List")
+    eq(content(call("admin.vm.feature.List", PEER)), "vmexec\nservice.cups\nvm-config.odd\n", "feature.List")
     eq(content(call("admin.vm.feature.Get", PEER, "vmexec")), "1", "feature.Get")
     eq(content(call("admin.vm.feature.Get", PEER, "service.cups")), "", "feature.Get: empty")
     eq(content(call("admin.vm.feature.CheckWithTemplate", "child", "os")), "Linux", "CheckWithTemplate: the template's")
@@ -132,6 +134,152 @@ def features():
     raises(call("admin.vm.feature.CheckWithNetvm", PEER, "os"), "QubesFeatureNotFoundError", "CheckWithNetvm")
     eq(content(call("admin.vm.tag.List", PEER)), "one\ntwo\n", "tag.List")
     eq(content(call("admin.vm.tag.Get", PEER, "two")) + content(call("admin.vm.tag.Get", PEER, "thr")), "10", "tag.Get")
+
+
+def of(qube, prop="management_dispvm"):
+    """By wire and by command: what a property is."""
+    api = content(call("admin.vm.property.Get", qube, prop))
+    m = re.fullmatch("default=(True|False) type=vm (.*)", api)
+    said = sh("qvm-prefs", qube, prop)
+    return m[2] if m and said == (0, m[2] or "None") else (api, said)
+
+
+def qsb_045():
+    """What manages qubes is its own template of disposables, never the one of daily use."""
+    write(VM + "daily", "label = red\ntemplate_for_dispvms = true\n")
+    write(VM + "mgmt-dvm", "label = black\ntemplate_for_dispvms = true\nnetvm =\n")
+    write(VM + "mgmt-two", "label = black\ntemplate_for_dispvms = true\nnetvm =\n")
+    every = "tmpl", "child", PEER
+    eq([of(q) for q in every], [""] * 3, "QSB-045: management_dispvm: there is none")
+    eq(sh("qubes-prefs", "default_dispvm", "daily")[0], 0, "with a default_dispvm")
+    eq([of(q, "default_dispvm") for q in every], ["daily"] * 3, "which qubes have")
+    eq([of(q) for q in every], [""] * 3, "QSB-045: there is none all the same")
+    eq((content(call("admin.property.Get", arg="management_dispvm")), sh("qubes-prefs", "management_dispvm")),
+       ("default=True type=vm ", (0, "None")), "QSB-045: nor has the machine one")
+    eq(sh("qubes-prefs", "management_dispvm", "mgmt-dvm")[0], 0, "the machine's is set")
+    eq(content(call("admin.property.Get", arg="management_dispvm")), "default=False type=vm mgmt-dvm", "QSB-045: and told")
+    eq([of(q) for q in every], ["mgmt-dvm"] * 3, "QSB-045: every qube has it")
+    eq(sh("qvm-prefs", "tmpl", "management_dispvm", "mgmt-two")[0], 0, "a template's is set")
+    eq([of(q) for q in every], ["mgmt-two", "mgmt-two", "mgmt-dvm"], "QSB-045: its qubes have that, others the machine's")
+    eq(content(call("admin.vm.property.Get", "child", "management_dispvm")), "default=True type=vm mgmt-two", "QSB-045: inherited")
+    ok("\nmanagement_dispvm default=True type=vm mgmt-two\n" in content(call("admin.vm.property.GetAll", "child")), "QSB-045: GetAll")
+    eq(sh("qvm-prefs", "child", "management_dispvm", "mgmt-dvm")[0], 0, "a qube's own is set")
+    eq(content(call("admin.vm.property.Get", "child", "management_dispvm")), "default=False type=vm mgmt-dvm", "QSB-045: its own comes first")
+    sh("qvm-prefs", "child", "management_dispvm", "none")
+    eq(of("child"), "", "QSB-045: none of its own is none")
+    eq(sh("qvm-prefs", "child", "management_dispvm", MGMT)[0], 1, "a qube that is no template of disposables: refused")
+    code, said = sh("qvm-prefs", "mgmt-two", "template_for_dispvms", "false")
+    ok(code == 1 and "management_dispvm of tmpl" in said, "what manages qubes stays a template of disposables", said)
+    sh("qvm-prefs", "-D", "child", "management_dispvm")
+    sh("qvm-prefs", "-D", "tmpl", "management_dispvm")
+    eq([of(q) for q in every], ["mgmt-dvm"] * 3, "QSB-045: reset: the machine's again")
+    sh("qubes-prefs", "-D", "management_dispvm")
+    eq([of(q) for q in every], [""] * 3, "QSB-045: reset, too: none, not the default_dispvm")
+    sh("qubes-prefs", "-D", "default_dispvm")
+    for n in "daily", "mgmt-dvm", "mgmt-two":
+        os.unlink(VM + n)
+
+
+def everything():
+    """All properties and features of all qubes, and of the machine, by wire."""
+    got = {"": content(call("admin.property.GetAll")), "list": content(call("admin.vm.List"))}
+    for q in PEER, "tmpl", "child", "dom0":
+        for line in content(call("admin.vm.property.GetAll", q)).split("\n")[:-1]:
+            got[q, line.split()[0]] = line.split(" ", 1)[1]
+        for f in content(call("admin.vm.feature.List", q)).split("\n")[:-1]:
+            got[q, "feature." + f] = call("admin.vm.feature.Get", q, f)[2:]
+        got[q, "tags"] = content(call("admin.vm.tag.List", q))
+    return got
+
+
+TEXTS = [MARKUP, '"', "two\nlines", "x\nnetvm = net", "x\n[other]\nlabel = red", "x\rnetvm = net", "x\r\nnetvm = net", "tab\tnetvm = net",
+         "a # comment", "a\t# comment", "# comment", "#", "a#b", " before", "after ", "\tbefore", "after\t", "back\\nnetvm = net", "a=b = c",
+         "netvm = net", "%n%s%100000d", "x" * 512, "x" * 513, "x" * 1100, "x" * 5000, "x" * 70000, "\u00e9\u4e16\U0001f600", "\u2028netvm = net",
+         "\x85netvm = net", "\x9b2J", "\udcff\udcfe", "\x1b]0;x\x07", "\x7f", "", "\0", "-D", "--unset", "../../etc/passwd", "10.0.0.1'/><ip/>"]
+PROPS = "kernelopts", "timezone", "keyboard_layout", "kernel", "default_user", "mac", "ip", "netvm", "label", "memory", "virt_mode"
+FEATURES = ("timezone", "video-model", "audio-model", "net.fake-ip", "net.fake-gateway", "net.fake-netmask", "vm-config.x", "custom-persist.x",
+            "service.x", "os", "gui-videoram-min")
+NAMES = ["a=b", "a b", "a\nnetvm", "a\nnetvm = net\n", "a\r", "a\tb", "a'/><x y='", 'a"', "", "../x", "a/b", "a#b", "#a", " a", "a ", "x" * 64, "\u00e9",
+         "\x1b[2J", "a%n", "service.", "service.-a", "vm-config.", "vm-config.1a", "vm-config." + "x" * 53, "custom-persist.", "x" * 5000]
+
+
+def only(key, before, now):
+    """What has changed besides this key."""
+    return {k for k in before.keys() | now.keys() if before.get(k) != now.get(k) and k != (PEER, key)}
+
+
+def arg(text):
+    """Its bytes; a byte that is no UTF-8 is written \\udcXX."""
+    return text.encode(errors="surrogateescape")
+
+
+def one_change(key, value, argv, file, before):
+    """What is wrong after it; taken, or refused."""
+    try:
+        p = subprocess.run(argv, capture_output=True, timeout=HANGS)
+    except ValueError:  # a NUL cannot be an argument
+        return "refused", None
+    if re.search(rb"[^\n\x20-\x7e]", p.stdout + p.stderr):
+        return "bytes of it reach the terminal", p.stderr
+    text, now = read(VM + PEER), everything()
+    if p.returncode:
+        if text != file or now != before:
+            return "refused, but something has changed", (text, only("", before, now))
+        return ("refused", None) if p.returncode in (1, 2) and p.stderr else ("refused without a word", p)
+    if only(key, before, now):
+        return "something else has changed", only(key, before, now)
+    if key.startswith("feature."):
+        got, want = now.get((PEER, key)), value
+    elif (PEER, key) in before:
+        got, want = now[PEER, key], "default=False type=%s %s" % (before[PEER, key].split()[1][5:], value.decode().replace("\\", "\\\\"))
+    else:  # no property by wire
+        got, want = sh("qvm-prefs", PEER, key), (0, value.decode())
+    return ("taken", None) if got == want and sh("qvm-check", "-q", PEER) == (0, "") else ("another value", (got, want))
+
+
+def qsb_066():
+    """Values that would be markup, or lines, elsewhere: refused, or exactly that key's value, and nothing else changes."""
+    file, before = read(VM + PEER), everything()
+    texts, names = TEXTS[::4] if LESS > 1 else TEXTS, NAMES[::4] if LESS > 1 else NAMES
+    taken = {}
+    for key in PROPS + tuple("feature." + f for f in FEATURES):
+        bad = []
+        tool = ["qvm-features"] if key.startswith("feature.") else ["qvm-prefs"]
+        for v in [arg(t) for t in texts]:
+            write(VM + PEER, file)
+            what, why = one_change(key, v, tool + ["--", PEER, key.removeprefix("feature."), v], file, before)
+            taken.setdefault(key, []).extend([v] if what == "taken" else [])
+            if what not in ("taken", "refused"):
+                bad.append((what, v[:60], why))
+        ok(not bad, "QSB-066: %s: each of %d values is refused, or its and nothing else's" % (key, len(texts)), "\n".join(map(repr, bad)))
+    write(VM + PEER, file)
+    ok(MARKUP.encode() in taken["kernelopts"] and MARKUP.encode() in taken["feature.os"], "QSB-066: markup is text like any other", taken)
+    eq({k: [v for v in taken[k] if MARKUP.encode() in v or b"\n" in v or b"'" in v] for k in taken if k in PROPS[1:]},
+       {k: [] for k in PROPS[1:]}, "QSB-066: but in no property that has a form of its own")
+    bad = []
+    for n in [arg(t) for t in names]:
+        for value in b"1", b"x\nnetvm = net":
+            what, why = one_change("", value, ["qvm-features", "--", PEER, n, value], file, before)
+            bad += [(what, n[:60], why)] if what != "refused" else []
+            write(VM + PEER, file)
+    ok(not bad, "QSB-066: a feature's name of %d kinds: refused" % len(names), "\n".join(map(repr, bad)))
+    write(VM + PEER, file + "feature.x = a=b\n")
+    eq(sh("qvm-features", PEER, "x=a"), (1, ""), "QSB-066: a value is no part of a name")
+    write(VM + PEER, file)
+    # By wire: nothing is set, whatever it is.
+    bad = []
+    for m, names in ("admin.vm.property.Set", PROPS), ("admin.vm.property.Reset", PROPS), ("admin.vm.feature.Set", FEATURES), ("admin.vm.feature.Remove", FEATURES):
+        for n in names:
+            for t in texts if n in ("kernelopts", "video-model") else [MARKUP]:
+                got = call(m, PEER, n, arg(t))
+                # Who sends more than is read may lose the answer.
+                bad += [(m, n, t[:60], got)] if exception(got)[0] != "ProtocolError" and (got or len(t) < 65000) else []
+    for t in texts:
+        if t:
+            got = raw(b"admin.vm.feature.Get+" + arg(t) + b" mgmt name peer\0")
+            bad += [(t[:60], got)] if exception(got)[0] not in ("ProtocolError", "QubesFeatureNotFoundError") and (got or len(t) < 65000) else []
+    ok(not bad, "QSB-066: by wire nothing is set, and such a name is refused", "\n".join(map(repr, bad)))
+    eq((read(VM + PEER), everything()), (file, before), "QSB-066: all is as it was")
 
 
 def exceptions():
@@ -252,6 +400,10 @@ def strangers():
 def life():
     eq(call("admin.vm.Start", PEER), b"0\0", "Start")
     eq(power(PEER), "Running", "it runs")
+    eq(sh("qubesdb-read", "-d", PEER, "/vm-config/odd"), (0, MARKUP), "QSB-066: markup in a feature is a value of its QubesDB")
+    if XEN:
+        code, said = sh("qvm-run", "-p", PEER, "cat /proc/cmdline")
+        ok(said.endswith(" " + OPTS), "QSB-066: and in kernelopts is on its kernel's command line, and ends it", said)
     eq(call("admin.vm.Pause", PEER), b"0\0", "Pause")
     eq(power(PEER), "Paused", "it is paused")
     raises(call("admin.vm.Start", PEER), "QubesVMNotHaltedError", "Start of a paused one")
@@ -301,18 +453,41 @@ def from_mgmt(method, dest, payload=""):
     return p.returncode, p.stdout
 
 
+def denied():
+    """What the policy that is shipped says of each service that there is."""
+    served = [f for f in sorted(os.listdir("/etc/qubes-rpc")) if f.startswith("admin.")]
+    ok(len(served) > 25, "each method is a service", served)
+    said = {s: [sh("qrexec-policy", "eval", "--source", MGMT, "--target", t, "--service", s)[1].split("\n")[0] for t in ("dom0", PEER)] for s in served}
+    eq({s: a for s, a in said.items() if a != ["deny", "deny"]}, {}, "and denied, on dom0 and on a qube")
+
+
+def include():
+    """The files that a person of stock habits writes to."""
+    file = "/etc/qubes/policy.d/include/admin-local-ro"
+    was = read(file)
+    write(file, was + "%s %s allow target=dom0\n" % (MGMT, PEER))
+    eq(from_mgmt("admin.vm.property.Get+label", PEER), (0, b"0\0default=False type=label green"), "a line in include/admin-local-ro: property.Get")
+    eq(from_mgmt("admin.vm.Start", PEER), (126, b""), "but not Start")
+    write(file, was)
+    eq(from_mgmt("admin.vm.property.Get+label", PEER), (126, b""), "without it: denied")
+
+
 def over_qrexec():
+    denied()
     code, got = from_mgmt("admin.vm.List", "dom0")
     eq((code, got), (126, b""), "without a policy line: denied")
+    eq(from_mgmt("admin.vm.List", "@adminvm"), (126, b""), "called by @adminvm: denied")
     eq(from_mgmt("admin.vm.Start", PEER), (126, b""), "Start without a policy line: denied")
     eq(power(PEER), "Halted", "and nothing starts")
     policy("admin.vm.List * %s dom0 allow\nadmin.vm.List * %s @anyvm allow target=dom0\n" % (MGMT, MGMT)
            + "".join("admin.vm.%s * %s %s allow target=dom0\n" % (m, MGMT, PEER) for m in
                      ("CurrentState", "Start", "Shutdown", "Kill", "property.Get", "property.GetAll", "feature.CheckWithTemplate"))
-           + "admin.property.Get * %s dom0 allow\nadmin.vm.Remove * %s %s allow target=dom0\n" % (MGMT, MGMT, PEER))
+           + "admin.property.Get * %s dom0 allow\nadmin.vm.Remove * %s %s allow target=dom0\n" % (MGMT, MGMT, PEER)
+           + "admin.vm.property.Set * %s %s allow target=dom0\nadmin.vm.feature.Set * %s %s allow target=dom0\n" % (MGMT, PEER, MGMT, PEER))
     code, got = from_mgmt("admin.vm.List", "dom0")
     eq(code, 0, "List of dom0")
     ok(got.startswith(b"0\0dom0 class=AdminVM") and b"\npeer class=AppVM state=Halted" in got, "its list", got)
+    eq(from_mgmt("admin.vm.List", "@adminvm"), (0, got), "called by @adminvm: the same")
     ok(from_mgmt("admin.vm.List", PEER)[1].startswith(b"0\0peer class=AppVM"), "List of one: the target of the call is the object")
     eq(from_mgmt("admin.vm.property.Get+label", PEER), (0, b"0\0default=False type=label green"), "property.Get")
     raises(from_mgmt("admin.vm.property.Get+nosuch", PEER)[1], "QubesNoSuchPropertyError", "an exception")
@@ -327,8 +502,12 @@ def over_qrexec():
     ok(b"power_state=Halted" in from_mgmt("admin.vm.CurrentState", PEER)[1], "CurrentState: halted")
     eq(from_mgmt("admin.vm.Start", MGMT), (126, b""), "on another qube: denied")
     eq(from_mgmt("admin.vm.Remove", PEER)[1], b"", "a method that is not served is no service")
+    file = read(VM + PEER)
+    for m in "admin.vm.property.Set+kernelopts", "admin.vm.feature.Set+video-model":
+        eq((from_mgmt(m, PEER, "x<a>")[1], read(VM + PEER)), (b"", file), "QSB-066: nor is %s, even if policy allows it" % m)
     eq(from_mgmt("admin.vm.Kill", "nobody")[0], 126, "an unknown qube: denied")
     policy("")
+    include()
 
 
 def restart():
@@ -375,7 +554,7 @@ def restart():
     ok(until(answers), "and answers")
 
 
-write(VM + PEER, "label = green\nmemory = 123\nkernelopts = a\\b\ntags = one two\nfeature.vmexec = 1\nfeature.service.cups =\n")
+write(VM + PEER, "label = green\nmemory = 123\nkernelopts = %s\ntags = one two\nfeature.vmexec = 1\nfeature.service.cups =\nfeature.vm-config.odd = %s\n" % (OPTS, MARKUP))
 write(VM + "tmpl", "label = black\ntype = TemplateVM\nfeature.os = Linux\nfeature.vmexec = 1\n")
 write(VM + "child", "label = red\ntemplate = tmpl\nfeature.vmexec = 0\n")
 qubes(MGMT)
@@ -383,5 +562,5 @@ defaults = read(VM + "defaults")
 write(VM + "defaults", defaults + "netvm = sys-none\n")
 rows([lists, states, properties, features, exceptions, malformed])
 write(VM + "defaults", defaults)
-rows([limits, strangers, life, in_use, over_qrexec, restart])
+rows([qsb_045, qsb_066, limits, strangers, life, in_use, over_qrexec, restart])
 done()

@@ -206,6 +206,36 @@ disposable_default_is_its_template_QSB_047(void **state)
 	assert_string_equal(c.default_dispvm, "x");
 }
 
+/* What manages a qube may write to it: nothing of daily use, which default_dispvm is. */
+static void
+management_is_never_the_default_QSB_045(void **state)
+{
+	file("defaults", "default_dispvm=online\n");
+	file("tpl", "type=TemplateVM\nroot=/tpl\n");
+	file("offline", "template=tpl\ntemplate_for_dispvms=true\n");
+	file("disp1", "type=DispVM\ntemplate=offline\n");
+	for (const char *const *q = (const char *const[]){"tpl", "offline", "disp1", NULL}; *q;
+	     q++) {
+		assert_true(load(*q));
+		assert_string_equal(c.management_dispvm, "");
+	}
+	file("defaults", "default_dispvm=online\nmanagement_dispvm=mgmt\n");
+	assert_true(load("offline"));
+	assert_string_equal(c.management_dispvm, "mgmt");
+	file("tpl", "type=TemplateVM\nroot=/tpl\nmanagement_dispvm=careful\n");
+	for (const char *const *q = (const char *const[]){"tpl", "offline", "disp1", NULL}; *q;
+	     q++) {
+		assert_true(load(*q));
+		assert_string_equal(c.management_dispvm, "careful");
+	}
+	file("offline", "template=tpl\ntemplate_for_dispvms=true\nmanagement_dispvm=\n");
+	assert_true(load("offline"));
+	assert_string_equal(c.management_dispvm, "");
+	file("alone", "type=StandaloneVM\n");
+	assert_true(load("alone"));
+	assert_string_equal(c.management_dispvm, "mgmt");
+}
+
 static void
 templates_that_fail(void **state)
 {
@@ -290,6 +320,7 @@ bad_lines_say_file_and_line(void **state)
 	    {"prepare=17", "prepare: not a number from 0 to 16"},
 	    {"virt_mode=PV", "virt_mode: not pvh, pv or hvm"},
 	    {"kernel=../x", "kernel: neither a name nor an absolute path"},
+	    {"kernel=a\xc3\xa9", "kernel: not printable ASCII"},
 	    {"kernel=a/b", "kernel: neither a name nor an absolute path"},
 	    {"kernelopts=a\tb", "kernelopts: not printable ASCII"},
 	    {"netvm=-x", "netvm: not a qube's name"},
@@ -339,6 +370,7 @@ bad_lines_say_file_and_line(void **state)
 	    {"# \xed\xa0\x80", "not text: a NUL or control byte, or no UTF-8"},
 	    {"# \xf4\x90\x80\x80", "not text: a NUL or control byte, or no UTF-8"},
 	    {"# \xc3", "not text: a NUL or control byte, or no UTF-8"},
+	    {"# \xc2\x9b[2J", "not text: a NUL or control byte, or no UTF-8"},
 	    {"# \x80", "not text: a NUL or control byte, or no UTF-8"},
 	};
 	char text[256];
@@ -577,6 +609,7 @@ main(void)
 	    cmocka_unit_test(features),
 	    cmocka_unit_test(inheritance),
 	    cmocka_unit_test(disposable_default_is_its_template_QSB_047),
+	    cmocka_unit_test(management_is_never_the_default_QSB_045),
 	    cmocka_unit_test(templates_that_fail),
 	    cmocka_unit_test(dom0),
 	    cmocka_unit_test(names_of_no_qube),

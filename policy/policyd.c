@@ -250,21 +250,23 @@ on_deadline(struct loop *l, int fd, short revents, void *arg)
 static const char *
 refusal(const struct client *c)
 {
-	size_t same = 0;
+	size_t same = 0, daemons = 0;
 
 	if (c->p->nclients >= CLIENTS_MAX)
 		return "256 connections already";
 	if (c->person)
 		return NULL;
-	if (c->eval)
-		return uid_qid(c->uid, PROG_SVC) == 0 || uid_qid(c->uid, PROG_RELAY) >= 0
-			   ? NULL
-			   : "not one of Dom0's services";
-	if (uid_qid(c->uid, PROG_QREXECD) < 1)
+	if (c->eval && uid_qid(c->uid, PROG_SVC) != 0 && uid_qid(c->uid, PROG_RELAY) < 0)
+		return "not one of Dom0's services";
+	if (!c->eval && uid_qid(c->uid, PROG_QREXECD) < 1)
 		return "neither a qrexecd nor of group qubes";
-	for (const struct client *o = c->p->clients; o != NULL; o = o->next)
+	for (const struct client *o = c->p->clients; o != NULL; o = o->next) {
 		same += o->uid == c->uid;
-	return same >= CLIENTS_PER_DAEMON ? "64 connections of this uid already" : NULL;
+		daemons += !o->person;
+	}
+	if (daemons >= CLIENTS_BY_DAEMONS)
+		return "192 connections of qubes' daemons already";
+	return same >= CLIENTS_PER_UID ? "32 connections of this uid already" : NULL;
 }
 
 static void

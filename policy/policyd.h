@@ -18,8 +18,9 @@
 #include "ticket.h"
 
 #define CLIENTS_MAX 256
-#define CLIENTS_PER_DAEMON 64 /* of one qrexecd's uid */
-#define REQUEST_MS 5000	      /* from accept to the whole request */
+#define CLIENTS_BY_DAEMONS 192 /* of qubes' daemons: there is room for people, startd, Dom0 */
+#define CLIENTS_PER_UID 32     /* of these; most are answered at once */
+#define REQUEST_MS 5000	       /* from accept to the whole request */
 #define PROMPTS_MAX 8
 #define PROMPTS_QUEUED 4 /* of one source, behind the one shown */
 

@@ -12,9 +12,10 @@
 static const char help[] =
     "usage: qvm-shutdown [--wait] [--force] [--timeout SECONDS] [--dry-run] [--all [--exclude "
     "NAME]] NAME...\n"
-    "Asks qubes to shut down, each before its netvm; one that does not is killed.\n"
+    "Asks qubes to shut down, each before its netvm, audiovm and guivm; one that does not is "
+    "killed.\n"
     "  --wait              until they have\n"
-    "  --force             a netvm also while others use it\n"
+    "  --force             a netvm, audiovm or guivm also while others use it\n"
     "  --timeout SECONDS   until the killing; the default is the qube's shutdown_timeout\n"
     "  --dry-run           only print which would be asked\n"
     "Exit: how many have not shut down; 2 also for usage.\n";
@@ -35,18 +36,35 @@ in_list(const char *name)
 	return false;
 }
 
-/* A netvm stays while others use it. startd says so too; who does not wait shall hear it now. */
+/* What it is to the other; NULL: nothing. Of those that are something to each other a netvm counts.
+ */
+static const char *
+role(const struct qube *of, const struct qube *q)
+{
+	const char *name = of->conf.name;
+
+	if (strcmp(q->conf.netvm, name) == 0)
+		return "netvm";
+	if (of == q || strcmp(of->conf.netvm, q->conf.name) == 0)
+		return NULL;
+	return strcmp(q->conf.guivm, name) == 0	    ? "guivm"
+	       : strcmp(q->conf.audiovm, name) == 0 ? "audiovm"
+						    : NULL;
+}
+
+/* It stays while others use it. startd says so too; who does not wait shall hear it now. */
 static bool
 in_use(const struct qube *net, const struct qube *q, size_t total)
 {
 	bool used = false;
 
 	for (size_t i = 0; i < total && !o.force; i++) {
-		if (!qube_runs(&q[i]) || strcmp(q[i].conf.netvm, net->conf.name) != 0 ||
-		    in_list(q[i].conf.name))
+		const char *what = role(net, &q[i]);
+
+		if (!what || !qube_runs(&q[i]) || in_list(q[i].conf.name))
 			continue;
-		say("%s: the netvm of %s, which runs (shut that down too, or --force)",
-		    net->conf.name, q[i].conf.name);
+		say("%s: the %s of %s, which runs (shut that down too, or --force)", net->conf.name,
+		    what, q[i].conf.name);
 		used = true;
 	}
 	return used;

@@ -206,7 +206,9 @@ disp_make(struct startd *s, const struct vmconf *base, struct client *c, bool pr
 	*at = d;
 	if (preloaded)
 		preload_mark(d);
-	job_add(s, &(struct job_order){.kind = JOB_START, .name = d->name, .idle = preloaded});
+	job_add(s,
+	    &(struct job_order){
+		.kind = JOB_START, .name = d->name, .idle = preloaded, .by_qube = c && !c->person});
 	return true;
 }
 

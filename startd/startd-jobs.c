@@ -271,17 +271,21 @@ job_step(struct job *j, int status)
 static void
 run_some(struct startd *s)
 {
-	size_t starts = 0, prepares = 0;
+	size_t starts = 0, by_qubes = 0, prepares = 0;
 	bool idle;
 
 	for (struct job *j = s->jobs; j; j = j->next) {
-		starts += j->running && j->kind == JOB_START && !start_rests(j);
+		if (j->running && j->kind == JOB_START && !start_rests(j))
+			*(j->by_qube ? &by_qubes : &starts) += 1;
 		prepares += j->running && j->kind == JOB_PREPARE;
 	}
+	/* more of these that all waited for one netvm take nobody's place */
+	starts += by_qubes < STARTS_BY_QUBES ? by_qubes : STARTS_BY_QUBES;
 	for (struct job *j = s->jobs; j; j = j->next) {
 		idle = j->kind == JOB_PREPARE || (j->kind == JOB_START && j->idle);
 		if (j->running || job_running(s, j->name, lane(j->kind)) ||
-		    (j->kind == JOB_START && starts >= STARTS_AT_ONCE) ||
+		    (j->kind == JOB_START &&
+			starts >= (j->by_qube ? STARTS_BY_QUBES : STARTS_AT_ONCE)) ||
 		    (idle && starts + prepares > 0)) /* nobody waits for it */
 			continue;
 		j->running = true;
@@ -355,11 +359,23 @@ job_new(struct startd *s, const struct job_order *o)
 	    .force = o->force,
 	    .ordered = o->ordered,
 	    .idle = o->idle,
+	    .by_qube = o->by_qube,
 	    .clients = o->client,
 	    .code = o->code};
 	snprintf(j->name, sizeof j->name, "%s", o->name);
 	snprintf(j->reason, sizeof j->reason, "%s", o->reason ? o->reason : "");
 	return j;
+}
+
+/* It was only a qube's, and so was the start of the netvm that it waits for. */
+static void
+not_only_a_qubes(struct startd *s, struct job *j)
+{
+	while (j && j->by_qube) {
+		j->by_qube = false;
+		j = start_rests(j) ? same_job(s, JOB_START, j->waits) : NULL;
+	}
+	run_some(s);
 }
 
 void
@@ -376,6 +392,8 @@ job_add(struct startd *s, const struct job_order *o)
 			c->next = j->clients;
 			j->clients = c;
 		}
+		if (!o->by_qube)
+			not_only_a_qubes(s, j);
 		return;
 	}
 	j = job_new(s, o);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Whose network is whose: who has to run before, and who must not end yet; by the files as they
- * are now, which make no loops (vmconf_load). */
+/* Whose network, audio and display is whose: who has to run before, and who must not end yet; by
+ * the files as they are now. Networks make no loops (vmconf_load). */
 #include <dirent.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +20,33 @@ net_before(const struct startd *s, const struct vmconf *c, char netvm[NAME_LEN_M
 		   (strcmp(st.state, "Running") == 0 || strcmp(st.state, "Paused") == 0));
 }
 
+#define DEEP 4
+
+/* Directly or by others. */
+static bool
+needs(const char *name, const char *other, int deep)
+{
+	struct vmconf c;
+	struct vmconf_error e;
+	const char *const of[] = {c.netvm, c.audiovm, c.guivm};
+	bool does = false;
+
+	if (deep == 0 || !load_conf(name, &c, &e))
+		return false;
+	for (size_t i = 0; i < sizeof of / sizeof *of && !does; i++)
+		does = strcmp(of[i], other) == 0 || needs(of[i], other, deep - 1);
+	return does;
+}
+
+/* A display's own network has its windows there: who needs the other's network goes first. */
+static bool
+is_client(const struct vmconf *c, const char *of)
+{
+	return strcmp(c->netvm, of) == 0 ||
+	       ((strcmp(c->audiovm, of) == 0 || strcmp(c->guivm, of) == 0) &&
+		   !needs(of, c->name, DEEP));
+}
+
 size_t
 net_clients(const struct startd *s, const char *name, char *out, size_t size)
 {
@@ -34,7 +61,7 @@ net_clients(const struct startd *s, const char *name, char *out, size_t size)
 	while (d && (f = readdir(d)) != NULL) {
 		if (!name_ok(f->d_name) || strcmp(f->d_name, name) == 0 ||
 		    !state_read(s->state_dir, f->d_name, &st) || state_ended(&st) ||
-		    !load_conf(f->d_name, &c, &e) || strcmp(c.netvm, name) != 0)
+		    !load_conf(f->d_name, &c, &e) || !is_client(&c, name))
 			continue;
 		n++;
 		if (len < size)

@@ -123,7 +123,9 @@ begin(struct job *j)
 		return job_end(j, false, NULL, j->reason, 1);
 	if (net_before(j->s, &c, j->waits)) {
 		j->step = S_NETVM;
-		return job_add(j->s, &(struct job_order){.kind = JOB_START, .name = j->waits});
+		return job_add(
+		    j->s, &(struct job_order){
+			      .kind = JOB_START, .name = j->waits, .by_qube = j->by_qube});
 	}
 	if (instance_there(j) && known && !state_ended(&st)) {
 		j->step = S_UP;

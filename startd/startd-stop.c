@@ -9,7 +9,7 @@
 #include "startd.h"
 #include "state.h"
 
-#define ORDER_MS 5000  /* until each client of a netvm is to end, too */
+#define ORDER_MS 5000  /* until each client of it is to end, too */
 #define PAUSE_MS 10000 /* for the keeper to do it */
 
 enum { S_BEGIN, S_CLIENTS, S_GONE, S_ENDED, S_ERASED };
@@ -55,7 +55,7 @@ stop_now(struct job *j, bool kill_it)
 	down(j);
 }
 
-/* All of those who have it as netvm are to end. */
+/* All of its clients are to end. */
 static bool
 all_end(const struct job *j, const char *who)
 {
@@ -77,7 +77,7 @@ refuse(struct job *j, const char *who)
 {
 	char why[256];
 
-	snprintf(why, sizeof why, "it is the netvm of running qubes:%s", who);
+	snprintf(why, sizeof why, "it is the netvm, audiovm or guivm of running qubes:%s", who);
 	job_end(j, false, NULL, why, 1);
 }
 

@@ -76,8 +76,10 @@ client_free(struct client *c)
 	buf_free(&c->in);
 	buf_free(&c->redeem);
 	s->nclients--;
-	if (!c->person)
+	if (!c->person) {
+		s->ndaemons--;
 		s->held[qid_or_0(c)]--;
+	}
 	free(c);
 }
 
@@ -191,7 +193,8 @@ on_redeemed(struct loop *l, int fd, short revents, void *arg)
 	if (disp)
 		return disp_start(c->s, target, c);
 	c->ticket[0] = '\0';
-	job_add(c->s, &(struct job_order){.kind = JOB_START, .name = target, .client = c});
+	job_add(c->s, &(struct job_order){
+			  .kind = JOB_START, .name = target, .client = c, .by_qube = !c->person});
 }
 
 static void
@@ -355,11 +358,15 @@ on_accept(struct loop *l, int sock, short revents, void *arg)
 	c->uid = (uid_t)-1;
 	(void)sock_peer(fd, &c->uid, NULL);
 	c->person = uid_qid(c->uid, PROG_QREXECD) < 0 && sock_peer_is_person(fd, s->people);
-	/* One that was taken over must leave room for the others, and for people. */
-	if (!c->person && ++s->held[qid_or_0(c)] > CLIENTS_PER_DAEMON) {
-		log_limited(&s->crowd, "uid %u: %d connections already, one more was closed",
-		    c->uid, CLIENTS_PER_DAEMON);
-		return client_free(c);
+	/* One that was taken over must leave room for the others, and all of them for people. */
+	if (!c->person) {
+		const size_t all = ++s->ndaemons, own = ++s->held[qid_or_0(c)];
+
+		if (own > CLIENTS_PER_DAEMON || all > CLIENTS_BY_DAEMONS) {
+			log_limited(&s->crowd, "uid %u: %zu connections, %zu of all: closed",
+			    c->uid, own, all);
+			return client_free(c);
+		}
 	}
 	c->timer = loop_after(l, REQUEST_MS, on_deadline, c);
 	if (!loop_add(l, fd, POLLIN, on_client, c))

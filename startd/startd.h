@@ -20,9 +20,11 @@
 #include "vmconf.h"
 
 #define CLIENTS_MAX 1024
-#define CLIENTS_PER_DAEMON 128 /* a burst of calls of one qrexecd; all strangers together */
+#define CLIENTS_PER_DAEMON 64  /* a burst of calls of one qrexecd; all strangers together */
+#define CLIENTS_BY_DAEMONS 896 /* of all of these: there is room for people and vmstarts */
 #define NOFILE 4096
 #define STARTS_AT_ONCE 8
+#define STARTS_BY_QUBES 6 /* of them, for calls of qubes: people do not wait for those */
 #define REQUEST_MS 5000
 #define REASONS 24 /* why a request is refused, each logged once a second */
 
@@ -61,9 +63,10 @@ struct job_order {
 	struct client *client; /* taken over; or NULL */
 	uint64_t limit_ms;     /* STOP: until the guest is not asked any more; 0: its own */
 	bool kill;	       /* STOP: it is not asked. STORE_PLACE: it is to go */
-	bool force;	       /* STOP: whoever has it as netvm */
+	bool force;	       /* STOP: whoever has it as netvm, audiovm, guivm */
 	bool ordered;	       /* STOP: waits for those */
 	bool idle;	       /* START: when nobody waits for another one */
+	bool by_qube;	       /* START: only a qube's call waits for it */
 	int code;	       /* DOWN: how the domain ended */
 	const char *reason;    /* DOWN */
 };
@@ -74,7 +77,7 @@ struct job {
 	enum job_kind kind;
 	const char *service; /* the instance maker whose instance it deals with */
 	char name[NAME_LEN_MAX + 1];
-	bool running, kill, deleting, force, ordered, idle, made_room;
+	bool running, kill, deleting, force, ordered, idle, by_qube, made_room;
 	int step, tries;
 	unsigned deletes;
 	uint64_t limit_ms, until_ms;
@@ -122,7 +125,7 @@ struct startd {
 	uint32_t last_ids[DISP_LAST], nlast;
 	gid_t people;
 	struct client *clients;
-	size_t nclients;
+	size_t nclients, ndaemons;  /* all; those that are not people's */
 	uint16_t held[QID_MAX + 1]; /* of them, by the qid of a qrexecd; 0: strangers */
 	struct job *jobs, **jobs_end;
 	struct log_limit crowd;
@@ -156,7 +159,7 @@ void stop_look(struct startd *s); /* has the last of those gone? */
 void pause_step(struct job *j, int status);
 void pause_watch(struct startd *s);
 
-/* startd-net.c. Who runs and has it as netvm, " NAME NAME..."; how many. */
+/* startd-net.c. Who runs and has it as netvm, audiovm or guivm, " NAME NAME..."; how many. */
 size_t net_clients(const struct startd *s, const char *name, char *out, size_t size);
 /* Its netvm, which has to run before it and does not. false: there is nothing to wait for. */
 bool net_before(const struct startd *s, const struct vmconf *c, char netvm[NAME_LEN_MAX + 1]);

@@ -214,6 +214,61 @@ def without_end():
     sh("qvm-shutdown", "--wait", "late")
 
 
+def places_for_people():
+    """Its disposables never come up: not all places of those that are started at once are theirs."""
+    if XEN:
+        return
+    vmstart = "/usr/lib/qubes/vmstart"
+    os.rename(vmstart, vmstart + ".real")
+    write(vmstart, """#!/bin/sh
+case "$*" in -n*disp*) exec sleep 1000 ;; esac
+exec %s.real "$@"
+""" % vmstart, 0o755)
+    try:
+        tickets = [decide("work", "@dispvm:base").get("ticket") for _ in range(9)]
+        held = [as_qrexecd("work", "start.sock", "op=start", "ticket=" + t) for t in tickets if t]
+        ok(until(lambda: len(disps()) >= 6), "%d disposables are being started for a qube" % len(held), disps())
+        r = sh("qvm-start", "late", limit=HANGS)
+        eq(r[0], 0, "none of them comes up: a person starts a qube")
+        r = sh("qvm-start", "base", limit=HANGS)
+        eq(r[0], 0, "and another one")
+        eq(len(disps()), 6, "six were begun")
+    finally:
+        os.rename(vmstart + ".real", vmstart)
+    for s in held:
+        s.close()
+    ok(until(lambda: not disps(), 60 * SLOW), "they go", disps())
+    sh("qvm-shutdown", "--wait", "late", "base")
+
+
+def many_of_them():
+    """Many qrexecds that were taken over, each with as many connections as it gets: people are let in."""
+    pids, (r, w), (r2, w2) = [], os.pipe(), os.pipe()
+    for qid in range(9001, 9017):
+        def hold():
+            held = []
+            for _ in range(96):
+                s = socket.socket(socket.AF_UNIX)
+                s.settimeout(LIMIT)
+                s.connect("start.sock")
+                held.append(s)
+            os.write(w, b"x")
+            os.close(w2)
+            os.read(r2, 1)
+        d = os.open(RUN + "/s", os.O_PATH)
+        pids.append(as_user(UID_BASE + 8 * qid + 1, UID_BASE + 8 * qid + 1, [GID_DAEMONS], lambda: (os.fchdir(d), hold())))
+        os.close(d)
+    for _ in pids:
+        os.read(r, 1)
+    out = sh("qvm-start", "late", limit=HANGS)
+    eq(out[0], 0, "16 qrexecds have taken all connections to startd that they get: a person starts a qube")
+    for fd in (r, w, r2, w2):
+        os.close(fd)
+    for pid in pids:
+        os.waitpid(pid, 0)
+    sh("qvm-shutdown", "--wait", "late")
+
+
 def kept_ready():
     """A disposable that is kept ready is nobody's: not even while it runs."""
     write(VM + "base", BASE + "preload = 1\n")
@@ -241,5 +296,5 @@ for name in ("work", "other", "late"):
     write(VM + name, "label = blue\n")
 policy("* * @anyvm @anyvm allow\n* * @anyvm @dispvm:base allow\n")
 ok(qubes("work", "other").returncode == 0, "two qubes run")
-rows([a_link_in_place_of_a_directory, fill_what_is_not_ours, disks_of_root_s, a_lock_that_is_held, others, without_end, kept_ready])
+rows([a_link_in_place_of_a_directory, fill_what_is_not_ours, disks_of_root_s, a_lock_that_is_held, others, places_for_people, many_of_them, without_end, kept_ready])
 done()

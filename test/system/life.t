@@ -165,9 +165,9 @@ def networks():
     eq([state(n).get("state") for n in ("net1", "net2", "client")], ["Running"] * 3, "a qube's netvms are started before it")
     at = {n: int(state(n)["domid"]) for n in ("net1", "net2", "client")}
     ok(at["net1"] < at["net2"] < at["client"], "one after the other", at)
-    refused("shutdown of a netvm in use: refused, with names", "netvm of running qubes: client$", op="shutdown", name="net2")
+    refused("shutdown of a netvm in use: refused, with names", "netvm.* of running qubes: client$", op="shutdown", name="net2")
     eq(state("net2")["state"], "Running", "and it runs on")
-    refused("order: a client that is not to end", "netvm of running qubes: net2$", op="shutdown", name="net1", order="yes")
+    refused("order: a client that is not to end", "netvm.* of running qubes: net2$", op="shutdown", name="net1", order="yes")
     ok_ask("force", op="shutdown", name="net2", force="yes")
     start("client") if is_state("client", "Halted") else None
     start("net2")
@@ -201,6 +201,28 @@ def networks():
     refused("also as a netvm", "netvm net1: .*being repaired", op="start", name="client")
     for n in ("net1", "net2", "client"):
         os.unlink(VM + n)
+
+
+def displays():
+    """An audiovm and a guivm are held up, too; of a guivm and its netvm the netvm goes last."""
+    if XEN:
+        return
+    conf("net1", "provides_network = true\nguivm = gui\n")
+    conf("gui", "netvm = net1\n")
+    conf("work", "guivm = gui\n")
+    start("gui", "work")
+    refused("shutdown of a guivm in use: refused, with names", "guivm of running qubes: work$", op="shutdown", name="gui")
+    r = sh("qvm-shutdown", "--wait", "gui")
+    ok(r[0] == 1 and "the guivm of work" in r[1], "qvm-shutdown says so", r)
+    conf("work", "audiovm = gui\n")
+    refused("of an audiovm likewise", "audiovm .*of running qubes: work$", op="shutdown", name="gui")
+    asked, ends = [Ask(op="shutdown", name=n, order="yes") for n in ("net1", "gui", "work")], []
+    until(lambda: [ends.append(n) for n in ("net1", "gui", "work") if n not in ends and is_state(n, "Halted")] and len(ends) == 3
+          or len(ends) == 3, step=0.002)
+    eq([a.answer().get("result") for a in asked], ["ok"] * 3, "all of them, in an order")
+    eq(ends, ["work", "gui", "net1"], "who has it as audiovm, then it, then its netvm, whose guivm it is")
+    os.unlink(VM + "net1")
+    os.unlink(VM + "gui")
 
 
 def autostart():
@@ -567,6 +589,6 @@ def crashed():
     ok("Crashed" in seen, "a crash is seen as Crashed while it is cleaned up after", seen)
 
 
-rows([paused, networks, edited, crashed, keeper_killed, numbers, disposable, callers_that_die, startd_killed, many, swept, disk_full,
+rows([paused, networks, displays, edited, crashed, keeper_killed, numbers, disposable, callers_that_die, startd_killed, many, swept, disk_full,
       preloaded, preload_killed, wanted_memory, autostart])
 done()

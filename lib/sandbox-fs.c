@@ -55,18 +55,17 @@ leave_namespaces(const struct sandbox_fs *fs, bool by_hand)
 	const gid_t gid = getegid();
 	/* Abstract sockets and TCP: Landlock's job where it can, else there is just no network. */
 	const int net = fs->abi < 6 ? CLONE_NEWNET : 0;
+	bool ok = unshare(CLONE_NEWNS | net | (uid != 0 ? CLONE_NEWUSER : 0)) == 0;
 
-	if (unshare(CLONE_NEWNS | net | (uid != 0 ? CLONE_NEWUSER : 0)) < 0) {
-		if (!by_hand)
-			die("sandbox: unshare");
-		logit("sandbox: no namespaces for us here (%s): going on without", strerror(errno));
-		return false;
-	}
-	if (uid != 0)
+	if (ok && uid != 0)
 		map_self(uid, gid);
-	if (syscall(SYS_mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+	/* who is in a Landlock of others may not mount (sandbox_scope) */
+	ok = ok && syscall(SYS_mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+	if (!ok && !by_hand)
 		die("sandbox: private mounts");
-	return true;
+	if (!ok)
+		logit("sandbox: no namespaces for us here (%s): going on without", strerror(errno));
+	return ok;
 }
 
 static void

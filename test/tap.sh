@@ -45,6 +45,14 @@ done_testing() { # the last line of a test, and its status
 rc() { # COMMAND...: its exit status as output
 	"$@" >/dev/null 2>&1 && echo 0 || echo $?
 }
+table() { # file descriptor 3: EXIT|COMMAND|REGEX of what it says
+	while IFS='|' read -r want cmd re <&3; do
+		said=$(eval "$cmd" 2>&1)
+		got=$?
+		is $got "$want" "$cmd: $want"
+		[ -z "$re" ] || like "$said" "$re" "$cmd: says $re"
+	done
+}
 # until_true COMMAND...: looks every 20 ms, for at most $LIMIT (10) seconds, times $SLOW.
 until_true() {
 	end=$(($(date +%s%N) / 1000000 + ${LIMIT-10} * SLOW * 1000))

@@ -3,7 +3,7 @@
 # The commands that manage qubes: what they print and exit with, and what stays after whatever goes wrong.
 . "${0%/*}/../tap.sh"
 in_house "$@"
-local_only "what the commands make is shown on Xen by storage.t and test/xen"
+local_only "what the commands print is shown on Xen by transcripts.t, what they make by storage.t and test/xen"
 
 vm=/etc/qubes/vm.d var=/var/lib/qubes
 out=$O
@@ -14,14 +14,6 @@ err() { # COMMAND...: what it says on standard error
 }
 left() { # NAME: all that there is of it, hidden or not, on one line
 	find $vm $var/appvms $var/vm-templates -maxdepth 1 -name "*$1*" 2>/dev/null | sort | tr '\n' ' '
-}
-table() { # file descriptor 3: EXIT|COMMAND|REGEX of what it says
-	while IFS='|' read -r want cmd re <&3; do
-		said=$(eval "$cmd" 2>&1)
-		got=$?
-		is $got "$want" "$cmd: $want"
-		[ -z "$re" ] || like "$said" "$re" "$cmd: says $re"
-	done
 }
 
 # --- usage: 2, help: 0

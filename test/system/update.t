@@ -87,7 +87,9 @@ def tree():
 def one():
     prepare("tpl", 3)
     ok(not runs("tpl"), "the template does not run")
+    made = os.stat(VM).st_mtime_ns
     code, out, err = update("tpl")
+    eq(os.stat(VM).st_mtime_ns, made, "QSB-045: a template is managed in itself: no disposable is made, of default_dispvm or any")
     eq((code, out), (0, "tpl                  3 updates\n"), "three updates: exit 0 and a summary")
     ok(re.search("tpl: starting\ntpl: refreshing \\(apt-get\\)\ntpl: installing 3 updates\ntpl: shutting down\n", err),
        "progress", err)
@@ -246,7 +248,8 @@ def outdated():
     ok(r.stdout == b"new\n", "restarted it has the new one", r)
 
 
-write(VM + "defaults", "netvm =\n")
+write(VM + "defaults", "netvm =\ndefault_dispvm = daily\n")
+write(VM + "daily", "label = red\ntemplate_for_dispvms = true\n")
 files = tree()
 for name in ("tpl", "two"):
     r = sh("qvm-template-import", files, name, limit=120 * SLOW)

@@ -116,13 +116,15 @@ disp_file(const struct job *j)
 	const struct disp *d = disp_find(j->s, j->name);
 	const int dir = vm_dir();
 	struct vmconf_error e = {0};
+	/* those that calls of qubes take do not take the last memory */
+	const bool people = !d->preloaded && uid_qid(d->by, PROG_QREXECD) < 0;
 	char text[256];
 
 	give_up_later();
 	snprintf(text, sizeof text,
 	    "# A disposable: it and this file are gone when it ends.\n"
-	    "type = DispVM\ntemplate = %s\nlabel = %s\ndispid = %u\nauto_cleanup = true\n",
-	    d->base, d->label, d->id);
+	    "type = DispVM\ntemplate = %s\nlabel = %s\ndispid = %u\nauto_cleanup = true\n%s",
+	    d->base, d->label, d->id, people ? "" : "feature.leave-room = 1\n");
 	if (dir >= 0 && vmedit_create(dir, d->name, text, &e))
 		return 0;
 	logit("%s: %s:%u: %s", d->name, e.file, e.line, e.text);

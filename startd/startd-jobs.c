@@ -59,6 +59,8 @@ tell(struct startd *s, enum job_kind kind, const char *name, bool ok, const char
 	disp_job_ended(s, kind, name, ok, reason, code);
 	if (kind == JOB_START)
 		start_told(s, name, ok, reason);
+	if (kind == JOB_DOWN)
+		stop_told(s, name);
 	if (kind == JOB_STOP || kind == JOB_DOWN)
 		stop_look(s);
 }

@@ -41,8 +41,8 @@ ask_prepared(struct startd *s)
 static void
 free_qid(void *arg, const char *name)
 {
-	static const char *const storage[] = {
-	    ETC_VM "/%s", VAR_DIR "/appvms/%s", VAR_DIR "/vm-templates/%s", RUN_STATE "/%s"};
+	static const char *const storage[] = {ETC_VM "/%s", VAR_DIR "/appvms/%s",
+	    VAR_DIR "/vm-templates/%s", RUN_STATE "/%s", RUN_Q "/%s"};
 	struct startd *s = arg;
 	char path[160];
 

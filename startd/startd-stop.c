@@ -12,7 +12,7 @@
 #define ORDER_MS 5000  /* until each client of it is to end, too */
 #define PAUSE_MS 10000 /* for the keeper to do it */
 
-enum { S_BEGIN, S_CLIENTS, S_GONE, S_ENDED, S_ERASED };
+enum { S_BEGIN, S_CLIENTS, S_GONE, S_ENDED, S_DOWN, S_ERASED };
 
 static void
 on_patience(struct loop *l, int fd, short revents, void *arg)
@@ -117,6 +117,32 @@ clients_first(struct job *j, const char *who)
 	await_clients(j);
 }
 
+/* Its daemons have its number. true: they are taken down, and stop_told() follows; maybe it has
+ * already. */
+static bool
+downed(struct job *j)
+{
+	char path[160];
+
+	if (job_waits(j->s, JOB_DOWN, j->name))
+		return true;
+	snprintf(path, sizeof path, RUN_Q "/%s", j->name);
+	if (access(path, F_OK) < 0)
+		return false;
+	/* its keeper was killed before it had told */
+	job_add(j->s, &(struct job_order){.kind = JOB_DOWN, .name = j->name});
+	return true;
+}
+
+void
+stop_told(struct startd *s, const char *name)
+{
+	struct job *j = job_running(s, name, 0);
+
+	if (j && j->kind == JOB_STOP && j->step == S_DOWN)
+		stop_step(j, 0);
+}
+
 void
 stop_step(struct job *j, int status)
 {
@@ -141,6 +167,11 @@ stop_step(struct job *j, int status)
 			return spawn(j, end);
 		return stop_step(j, 0);
 	case S_ENDED:
+		j->step = S_DOWN;
+		if (downed(j))
+			return;
+		/* fall through */
+	case S_DOWN:
 		if (!disp_is(j->name, &c))
 			break;
 		j->step = S_ERASED;

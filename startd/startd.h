@@ -153,7 +153,8 @@ bool start_rests(const struct job *j);
 void start_cancel(struct job *j); /* of one that rests */
 void jobs_autostart(struct startd *s);
 void stop_step(struct job *j, int status);
-void stop_now(struct job *j, bool kill); /* it waits for others no more */
+void stop_now(struct job *j, bool kill);	    /* it waits for others no more */
+void stop_told(struct startd *s, const char *name); /* its daemons are down */
 bool stop_rests(const struct job *j);
 void stop_look(struct startd *s); /* has the last of those gone? */
 void pause_step(struct job *j, int status);

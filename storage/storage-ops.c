@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,12 +12,14 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "loop.h"
 #include "paths.h"
 #include "storage-int.h"
 
 #define LOCKS ".lock"
 #define LOCK_LINKS 1 /* byte 0 is nobody's */
 #define LOCK_BITS 61
+#define LOCK_S 10 /* until one that a stopped command has is not waited for any more */
 
 struct store store = {.var = VAR_DIR, .etc = ETC_VM, .state = RUN_STATE, .locks = -1};
 
@@ -36,7 +39,12 @@ failure(const char *fmt, ...)
 	say_why(fmt, ap);
 	va_end(ap);
 	errno = err;
-	return store.why;
+	if (err != ETIMEDOUT)
+		return store.why;
+	return refuse("%s/" STORAGE_APPVMS "/" LOCKS
+		      " has been held by a command for %d s: grep -l "
+		      "'OFDLCK.* 1 1$' /proc/[0-9]*/fdinfo/* says by which",
+	    store.var, LOCK_S);
 }
 
 const char *
@@ -181,19 +189,31 @@ lock_file(void)
 	return store.locks >= 0;
 }
 
-static bool
-lock_at(uint64_t at, short type, bool wait)
+static void
+on_alarm(int sig)
 {
+	(void)sig; /* fcntl ends with EINTR */
+}
+
+static bool
+lock_at(uint64_t at, short type, unsigned wait_s)
+{
+	static const struct sigaction end = {.sa_handler = on_alarm};
 	struct flock l = {.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)at, .l_len = 1};
+	const uint64_t until = now_ms() + wait_s * 1000u;
 	int r;
 
-	if (!lock_file())
+	if (!lock_file() || (wait_s > 0 && sigaction(SIGALRM, &end, NULL) < 0))
 		return false;
+	if (wait_s > 0)
+		(void)alarm(wait_s);
 	do
-		r = fcntl(store.locks, wait ? F_OFD_SETLKW : F_OFD_SETLK, &l);
-	while (r < 0 && errno == EINTR);
-	if (r < 0 && errno == EACCES)
-		errno = EAGAIN;
+		r = fcntl(store.locks, wait_s > 0 ? F_OFD_SETLKW : F_OFD_SETLK, &l);
+	while (r < 0 && errno == EINTR && (wait_s == 0 || now_ms() < until));
+	if (wait_s > 0)
+		(void)alarm(0);
+	if (r < 0)
+		errno = errno == EACCES ? EAGAIN : errno == EINTR ? ETIMEDOUT : errno;
 	return r == 0;
 }
 
@@ -213,7 +233,7 @@ place(const char *kind, const void *p, size_t n)
 bool
 lock_name(const char *name, short type)
 {
-	return lock_at(place("name", name, strlen(name)), type, false);
+	return lock_at(place("name", name, strlen(name)), type, 0);
 }
 
 void
@@ -221,7 +241,7 @@ unlock_name(const char *name)
 {
 	const int err = errno;
 
-	(void)lock_at(place("name", name, strlen(name)), F_UNLCK, false);
+	(void)lock_at(place("name", name, strlen(name)), F_UNLCK, 0);
 	errno = err;
 }
 
@@ -235,14 +255,14 @@ lock_inode(int fd, short type)
 		return false;
 	id[0] = st.st_dev;
 	id[1] = st.st_ino;
-	return lock_at(place("inode", id, sizeof id), type, false);
+	return lock_at(place("inode", id, sizeof id), type, 0);
 }
 
 bool
 lock_links(bool on)
 {
 	const int err = errno;
-	const bool ok = lock_at(LOCK_LINKS, on ? F_WRLCK : F_UNLCK, true);
+	const bool ok = lock_at(LOCK_LINKS, on ? F_WRLCK : F_UNLCK, on ? LOCK_S : 0);
 
 	if (!on)
 		errno = err;

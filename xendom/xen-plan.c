@@ -147,13 +147,30 @@ plan_disks(struct xen *x, const struct domain *d)
 	}
 }
 
+/* A qube of the defaults has to find room beside one that says so (vm.d(5)). */
+static uint64_t
+left_mib(const struct vmconf *c, bool pvh)
+{
+	static struct vmconf def;
+	struct vmconf_error e;
+	int dir;
+
+	if (!vmconf_feature(c, "leave-room"))
+		return 0;
+	dir = open(ETC_VM, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	(void)vmconf_defaults(dir, &def, &e); /* without them: the built-in ones */
+	if (dir >= 0)
+		close(dir);
+	return (uint64_t)def.memory + overhead_mib(&def, pvh);
+}
+
 static const char *
 plan_memory(struct xen *x, const struct vmconf *c)
 {
-	static char why[256];
-	char who[160];
+	static char why[384];
+	char who[160], leaves[64] = "";
 	const uint32_t more = overhead_mib(c, x->pvh);
-	const uint64_t want = (uint64_t)c->memory + more;
+	const uint64_t left = left_mib(c, x->pvh), want = c->memory + more + left;
 	xc_physinfo_t info = {0};
 	uint64_t have;
 
@@ -172,9 +189,13 @@ plan_memory(struct xen *x, const struct vmconf *c)
 		return NULL;
 	holders(x, who, sizeof who);
 	errno = 0;
+	if (left > 0)
+		snprintf(leaves, sizeof leaves, " and %llu left for another qube",
+		    (unsigned long long)left);
 	snprintf(why, sizeof why,
-	    "too little memory: %u MiB and %u for Xen's own use, %llu free, %llu missing%s",
-	    c->memory, more, (unsigned long long)have, (unsigned long long)(want - have), who);
+	    "too little memory: %u MiB and %u for Xen's own use%s, %llu free, %llu missing%s",
+	    c->memory, more, leaves, (unsigned long long)have, (unsigned long long)(want - have),
+	    who);
 	return why;
 }
 

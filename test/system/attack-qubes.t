@@ -199,6 +199,7 @@ def without_end():
         if t:
             held.append(as_qrexecd("work", "start.sock", "op=start", "ticket=" + t))
     ok(len(held) == 40, "40 tickets", len(held))
+    ok(all("feature.leave-room = 1\n" in t for t in (read(VM + n) for n in disps()) if t), "they are to leave memory for others")
     began = time.monotonic()
     r = sh("qvm-start", "late", limit=HANGS)
     took = time.monotonic() - began

@@ -565,6 +565,28 @@ def numbers():
     os.unlink(VM + "other")
 
 
+def number_of_the_dying():
+    """A keeper that is killed when it has just told, or before: its qube's number is free when its daemons have gone."""
+    conf("base", "template_for_dispvms = true\n")
+    for told in (True, False):
+        a = Ask(op="start", disp="base")
+        name = a.answer()["name"]
+        keeper, uid = int(state(name)["pid"]), uid_of(name, 5)
+        late = subprocess.Popen(["sleep", "1000"], user=uid, group=uid, extra_groups=[])
+        startd = svpid("startd")
+        a.close()
+        if not told:
+            until(lambda: state(name).get("state") == "Dying", step=0)
+            os.kill(startd, signal.SIGSTOP)
+        until(lambda: not state(name), step=0)
+        os.kill(keeper, signal.SIGKILL)
+        os.kill(startd, signal.SIGCONT)
+        until(lambda: " %s\n" % name not in read("/var/lib/qubes/qids"), 20 * SLOW, step=0.002)
+        eq(late.poll(), -9, "its number is not free before its daemons have gone")
+        late.kill()
+        nothing_left("nothing is left", 20 * SLOW)
+
+
 def edited():
     """A VM file edited while the VM runs."""
     conf("work", "shutdown_timeout = 5\n")
@@ -589,6 +611,6 @@ def crashed():
     ok("Crashed" in seen, "a crash is seen as Crashed while it is cleaned up after", seen)
 
 
-rows([paused, networks, displays, edited, crashed, keeper_killed, numbers, disposable, callers_that_die, startd_killed, many, swept, disk_full,
+rows([paused, networks, displays, edited, crashed, keeper_killed, numbers, number_of_the_dying, disposable, callers_that_die, startd_killed, many, swept, disk_full,
       preloaded, preload_killed, wanted_memory, autostart])
 done()

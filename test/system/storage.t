@@ -242,6 +242,21 @@ chmod 666 /etc/qubes/vm.d/w1
 out=$(qvm-start w1 2>&1)
 is "$?$out" 0 'but what is below'
 stop w1
+# A command that is stopped while it has the lock of all volumes.
+mkfifo $tmp/has $tmp/end
+python3 -c "import fcntl, struct
+f = open('$var/appvms/.lock', 'r+')
+fcntl.fcntl(f, 37, struct.pack('hhqqi', fcntl.F_WRLCK, 0, 1, 1, 0))
+open('$tmp/has', 'w').close(), open('$tmp/end').close()" &
+: <$tmp/has
+out=$(timeout 40 qvm-start a 2>&1)
+is $? 1 'a command has the lock of all volumes and does not go on: a start does not wait for ever'
+like "$out" 'appvms/.lock has been held by a command for 10 s: grep -l' 'and says what it waited for'
+is "$(sh -c "$(echo "$out" | sed "s/.*\(grep -l.*\*\) says.*/\1/")" 2>/dev/null | cut -d / -f 3)" $! 'and how to find who has it'
+: >$tmp/end
+wait $!
+is "$(rc qvm-start a)" 0 'then it starts'
+stop a
 # Links that a member of the group plants where storage works.
 mkdir $tmp/precious
 echo keep >$tmp/precious/f

@@ -127,6 +127,14 @@ memory(void **unused)
 	    "too little memory: 400 MiB and 13 for Xen's own use, 412 free, 1 missing; who holds "
 	    "most: dom0 50");
 	assert_int_equal(errno, 0);
+	/* A disposable that a qube has asked for. */
+	memcpy(conf.features, "leave-room=1", 13);
+	free_mib = 413 + 412;
+	assert_string_equal(plan(&d, &x),
+	    "too little memory: 400 MiB and 13 for Xen's own use and 413 left for another qube, "
+	    "825 free, 1 missing; who holds most: dom0 50");
+	free_mib = 413 + 413;
+	assert_null(plan(&d, &x));
 }
 
 static void

@@ -273,24 +273,34 @@ lock_disks(const struct start *s)
 	return NULL;
 }
 
+/* On Xen a qube can do without volumes; not one whose template has a root, nor a disposable whose
+ * AppVM has a private volume. */
+static bool
+has_source(const struct start *s)
+{
+	int dir = s->template[0] ? open_qube(s->template, true) : -1;
+	bool has;
+
+	if (dir < 0 && !keeps_private(s->c))
+		dir = open_qube(s->c->template, false);
+	has = dir >= 0;
+	close_fd(&dir);
+	return has;
+}
+
 /* Its directory; one whose file was written by hand gets one. */
 static const char *
 open_or_make(struct start *s)
 {
 	const char *e;
-	int t;
 
 	s->dir = open_own(s->c);
 	if (s->dir >= 0)
 		return NULL;
 	if (errno != ENOENT)
 		return failure("the volumes of %s", s->c->name);
-	if (IMAGES) { /* a qube can do without; one whose template has a root cannot */
-		t = s->template[0] ? open_qube(s->template, true) : -1;
-		if (t < 0)
-			return NULL;
-		close_fd(&t);
-	}
+	if (IMAGES && !has_source(s))
+		return NULL;
 	if ((e = storage_make(s->c)) != NULL)
 		return e;
 	s->dir = open_own(s->c);

@@ -47,6 +47,8 @@ const char *key_type(const struct key *k);	  /* bool, int, vm, label or str */
 /* Its value as text: True or False, decimal, or as it stands; tags with blanks between them. */
 #define KEY_TEXT (VM_TAGS * (VM_TAG_LEN + 1) + 1)
 void key_print(const struct vmconf *c, const struct key *k, char out[KEY_TEXT]);
+/* A path that is neither below /var/lib/qubes nor, for a kernel, in VM_KERNELS. */
+bool key_beyond(const struct key *k, const char *path);
 void keys_inherit(struct vmconf *c, const struct vmconf *from);
 
 /* conf/vmconf-features.c; name: without FEATURE. all: as in struct vmconf. */

@@ -459,18 +459,21 @@ is_below(const char *path, const char *dir)
 	       (len < 3 || strcmp(path + len - 3, "/..") != 0);
 }
 
+bool
+key_beyond(const struct key *k, const char *path)
+{
+	/* a kernel is parsed by Dom0 itself, and links in its directory are followed */
+	const char *dir = strcmp(k->name, "kernel") == 0 ? VM_KERNELS : VAR_DIR;
+
+	return k->flags & PATH && path[0] == '/' && !is_below(path, dir);
+}
+
 const char *
 vmconf_forbidden(const struct vmconf *c)
 {
-	/* a kernel is parsed by Dom0 itself, and links in its directory are followed */
-	const struct {
-		const char *path, *dir;
-	} keys[] = {{c->root, VAR_DIR}, {c->private, VAR_DIR}, {c->volatile_, VAR_DIR},
-	    {c->kernel, VM_KERNELS}};
-
-	for (size_t i = 0; !c->trusted && i < sizeof(keys) / sizeof(keys[0]); i++)
-		if (keys[i].path[0] == '/' && !is_below(keys[i].path, keys[i].dir))
-			return keys[i].path;
+	for (const struct key *k = key_next(NULL); k != NULL && !c->trusted; k = key_next(k))
+		if (key_beyond(k, (const char *)c + k->off))
+			return (const char *)c + k->off;
 	return NULL;
 }
 

@@ -75,13 +75,14 @@ parse_feature(
 
 /* What kind of file this is. */
 struct how {
+	const char *file;
 	bool defaults, trusted;
+	bool named, beyond; /* it says whose it is; names a path that only root's file may name */
 };
 
 /* One line over *c. */
 static bool
-parse_line(
-    struct vmconf *c, char *line, const struct how *how, struct seen *seen, struct vmconf_error *e)
+parse_line(struct vmconf *c, char *line, struct how *how, struct seen *seen, struct vmconf_error *e)
 {
 	char *key = trim(line), *eq = strchr(key, '=');
 	const char *why;
@@ -95,6 +96,11 @@ parse_line(
 	key = trim(key);
 	if (strncmp(key, FEATURE, strlen(FEATURE)) == 0)
 		return parse_feature(c, key + strlen(FEATURE), trim(eq + 1), seen, e);
+	if (strcmp(key, "name") == 0) {
+		how->named = true;
+		return strcmp(trim(eq + 1), how->file) == 0 ||
+		       vmconf_wrong(e, "name: this is another one's file");
+	}
 	k = key_find(key);
 	if (k == NULL)
 		return unknown_key(key, e);
@@ -106,7 +112,9 @@ parse_line(
 	seen->line[key_number(k)] = e->line;
 	if (k->flags & PATH && !how->trusted)
 		c->trusted = false;
-	why = k->set(c, k, trim(eq + 1));
+	eq = trim(eq + 1);
+	how->beyond |= key_beyond(k, eq);
+	why = k->set(c, k, eq);
 	return why == NULL || vmconf_wrong(e, "%s: %s", key, why);
 }
 
@@ -155,7 +163,7 @@ bool
 vmconf_parse_as(struct vmconf *c, const char *file, const char *untrusted, size_t n, bool defaults,
     bool trusted, struct seen *seen, struct vmconf_error *e)
 {
-	const struct how how = {.defaults = defaults, .trusted = trusted};
+	struct how how = {.file = file, .defaults = defaults, .trusted = trusted};
 	char line[4096];
 	const char *nl;
 	size_t len;
@@ -175,6 +183,8 @@ vmconf_parse_as(struct vmconf *c, const char *file, const char *untrusted, size_
 		untrusted += len;
 		n -= len;
 	}
+	/* a member of group qubes can rename it */
+	c->trusted = c->trusted && (how.named || !how.beyond);
 	return true;
 }
 

@@ -144,21 +144,43 @@ will_be_trusted(const struct edit *ed)
 	       (!ed->exists || (ed->st.st_uid == 0 && (ed->st.st_mode & (S_IWGRP | S_IWOTH)) == 0));
 }
 
+/* Root says that a path is meant for this qube, whatever becomes of the file's name. */
+static bool
+sign(struct edit *ed)
+{
+	struct buf next = {.max = ed->new.max};
+	const bool ok = will_be_trusted(ed) && vmedit_line(&ed->new, "name", ed->name, &next);
+
+	if (ok) {
+		buf_free(&ed->new);
+		ed->new = next;
+	} else {
+		buf_free(&next);
+	}
+	return ok;
+}
+
+static const char *
+valid_but(struct edit *ed)
+{
+	static struct vmconf c;
+
+	if (vmconf_would(ed->dir, ed->name, (const char *)buf_bytes(&ed->new), ed->new.len,
+		will_be_trusted(ed), &c, ed->e))
+		return vmconf_forbidden(&c);
+	errno = EINVAL;
+	return "";
+}
+
 static bool
 valid(struct edit *ed)
 {
-	struct vmconf c;
+	const char *path = valid_but(ed);
 
-	const char *path;
-
-	if (!vmconf_would(ed->dir, ed->name, (const char *)buf_bytes(&ed->new), ed->new.len,
-		will_be_trusted(ed), &c, ed->e)) {
-		errno = EINVAL;
-		return false;
-	}
-	path = vmconf_forbidden(&c);
-	if (path == NULL)
-		return true;
+	if (path != NULL && *path != '\0' && sign(ed))
+		path = valid_but(ed);
+	if (path == NULL || *path == '\0')
+		return path == NULL;
 	vmconf_at(ed->e, ed->name, 0);
 	errno = EPERM;
 	return vmconf_wrong(ed->e, "%.60s: only root's file may name it (vm.d(5))", path);
@@ -341,6 +363,15 @@ vmedit_unwritable(const char *key, const char *value)
 }
 
 static bool
+is_as_it_was(const struct edit *ed)
+{
+	const size_t n = ed->old.len;
+
+	return ed->exists &&
+	       ed->new.len == n &&memcmp(buf_bytes(&ed->new), buf_bytes(&ed->old), n) == 0;
+}
+
+static bool
 set(struct edit *ed, const char *key, const char *value)
 {
 	const char *why = vmedit_unwritable(key, value);
@@ -349,10 +380,8 @@ set(struct edit *ed, const char *key, const char *value)
 		return refused(ed, why);
 	if (!vmedit_line(&ed->old, key, value, &ed->new))
 		return refused(ed, "longer than 64 KiB");
-	if (ed->exists &&
-	    ed->new.len ==
-		ed->old.len &&memcmp(buf_bytes(&ed->new), buf_bytes(&ed->old), ed->new.len) == 0)
-		return valid(ed); /* as it is already */
+	if (is_as_it_was(ed) && (!valid(ed) || is_as_it_was(ed)))
+		return valid(ed);
 	return (!ed->exists && ed->new.len == 0) || commit(ed, false);
 }
 

@@ -78,7 +78,8 @@ place_make(const struct startd *s, const char *name)
 static void
 remove_flat(const char *path)
 {
-	DIR *d = opendir(path);
+	const int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
 	const struct dirent *f;
 
 	while (d && (f = readdir(d)) != NULL)
@@ -118,6 +119,16 @@ place_remove(const char *name)
 {
 	remove_place("q", name);
 	remove_place("qdb", name);
+}
+
+/* What qubes.SyncAppMenus has made of it. */
+void
+place_remove_menu(const char *name)
+{
+	char path[160];
+
+	snprintf(path, sizeof path, VAR_DIR "/appmenus/%s", name);
+	remove_flat(path);
 }
 
 /* A disposable's: what it printed is nobody's any more. What was decided about its calls stays. */

@@ -53,6 +53,7 @@ free_qid(void *arg, const char *name)
 	}
 	if (job_running(s, name, 0) || job_running(s, name, 1) || disp_find(s, name))
 		return;
+	place_remove_menu(name);
 	if (!qid_free(name))
 		logit("%s: its qid is not freed: %s", name, strerror(errno));
 }

@@ -235,6 +235,7 @@ void signal_vm(const char *name, const char *opt);
 const char *place_make(const struct startd *s, const char *name);
 void place_remove(const char *name);
 void place_remove_logs(const char *name);
+void place_remove_menu(const char *name);
 /* startd-store.c: starts it; the next step comes when the qube's store serves (0), the time has
  * passed or nobody wants it any more (111). */
 void store_wait(struct job *j, uint32_t ms);

@@ -42,7 +42,7 @@ static bool
 write_text(int dir, const struct vmconf *c, const char *class, struct buf *text)
 {
 	/* what belongs to one qube alone */
-	static const char *const alone[] = {"ip", "mac", "dispid", "volatile", NULL};
+	static const char *const alone[] = {"ip", "mac", "dispid", "volatile", "name", NULL};
 	bool ok = buf_read_file(text, dir, c->name) || say("%s: cannot be read", c->name);
 
 	for (const char *const *key = alone; ok && *key != NULL; key++)

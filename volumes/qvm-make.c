@@ -100,14 +100,21 @@ make_qube(int dir, const char *name, const struct buf *text, const struct source
 {
 	struct vmconf c;
 	struct vmconf_error e;
-	char copy[TEXT_MAX + 1];
+	char copy[TEXT_MAX + 64];
 	const char *bad;
+	size_t n = text->len;
 	bool ok;
 
-	memcpy(copy, buf_bytes(text), text->len);
-	copy[text->len] = '\0';
-	if (!vmconf_would(dir, name, copy, text->len, geteuid() == 0, &c, &e))
+	memcpy(copy, buf_bytes(text), n);
+	copy[n] = '\0';
+	if (!vmconf_would(dir, name, copy, n, geteuid() == 0, &c, &e))
 		return !say("%s: %s", e.file, e.text);
+	/* root's file says for whom it names paths; each of its lines has an end here */
+	if (vmconf_forbidden(&c) != NULL && geteuid() == 0) {
+		n += (size_t)snprintf(copy + n, sizeof copy - n, "name = %s\n", name);
+		if (!vmconf_would(dir, name, copy, n, true, &c, &e))
+			return !say("%s: %s", e.file, e.text);
+	}
 	if (vmconf_forbidden(&c) != NULL)
 		return !say("%s: only root may name a path outside of /var/lib/qubes",
 		    vmconf_forbidden(&c));

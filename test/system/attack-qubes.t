@@ -142,6 +142,33 @@ def disks_of_root_s():
     shutil.rmtree(VAR + "appvms/greedy")
 
 
+def a_file_renamed():
+    """Root's file names a disk of Dom0's for one qube; a member of the group would have it for another."""
+    if XEN:
+        return
+    os.mkdir("/var/dom0-s", 0o755)
+    write(VM + "trusty", "label = red\nprivate = /var/dom0-s\nname = trusty\n")
+    eq(sh("qvm-start", "trusty")[0], 0, "root's file names a directory of Dom0's: started")
+    sh("qvm-shutdown", "--wait", "trusty")
+    os.waitpid(as_user(PERSON, PERSON, [people()], lambda: os.rename(VM + "trusty", VM + "greedy")), 0)
+    ok(os.path.exists(VM + "greedy"), "a member of the group renames it")
+    r = sh("qvm-start", "greedy")
+    ok(r[0] == 1 and "another one's file" in r[1], "refused", r)
+    write(VM + "greedy", "label = red\nprivate = /var/dom0-s\n")
+    r = sh("qvm-start", "greedy")
+    ok(r[0] == 1 and "no line name = greedy" in r[1], "one that does not say whose it is: refused, and how to say it", r)
+    r = sh("qvm-prefs", "greedy", "private", "/var/dom0-s")
+    ok(r[0] == 0 and "\nname = greedy\n" in read(VM + "greedy"), "qvm-prefs of root's says it", (r, read(VM + "greedy")))
+    eq(sh("qvm-start", "greedy")[0], 0, "then it starts")
+    sh("qvm-shutdown", "--wait", "greedy")
+    os.unlink(VM + "greedy")
+    r = sh("qvm-create", "-l", "red", "-t", "tmpl", "--property", "private=/var/dom0-s", "greedy")
+    ok(r[0] == 0 and "\nname = greedy\n" in read(VM + "greedy"), "and so does qvm-create", r)
+    r = sh("qvm-remove", "-f", "greedy")
+    eq(r[0], 0, "and it goes")
+    os.rmdir("/var/dom0-s")
+
+
 def a_lock_that_is_held():
     """Disposables that cannot have their file do not keep other qubes from being started."""
     fd = os.open(VM + ".lock", os.O_RDWR | os.O_CREAT, 0o660)
@@ -297,5 +324,5 @@ for name in ("work", "other", "late"):
     write(VM + name, "label = blue\n")
 policy("* * @anyvm @anyvm allow\n* * @anyvm @dispvm:base allow\n")
 ok(qubes("work", "other").returncode == 0, "two qubes run")
-rows([a_link_in_place_of_a_directory, fill_what_is_not_ours, disks_of_root_s, a_lock_that_is_held, others, places_for_people, many_of_them, without_end, kept_ready])
+rows([a_link_in_place_of_a_directory, fill_what_is_not_ours, disks_of_root_s, a_file_renamed, a_lock_that_is_held, others, places_for_people, many_of_them, without_end, kept_ready])
 done()

@@ -553,6 +553,9 @@ def numbers():
     conf("gone")
     start("gone")
     ok(" gone\n" in read("/var/lib/qubes/qids"), "a number")
+    menu = "/var/lib/qubes/appmenus/gone/"
+    os.makedirs(menu, exist_ok=True)
+    write(menu + "gone.editor.desktop", "[Desktop Entry]\n")
     os.unlink(VM + "gone")
     time.sleep(0.5)
     ok(" gone\n" in read("/var/lib/qubes/qids"), "its file is removed while it runs: it keeps the number")
@@ -562,6 +565,7 @@ def numbers():
     conf("other")
     ok(until(lambda: " gone\n" not in read("/var/lib/qubes/qids")), "nothing of it is left: the number is free",
        read("/var/lib/qubes/qids"))
+    ok(not os.path.exists(menu), "and its menu entries are gone")
     os.unlink(VM + "other")
 
 

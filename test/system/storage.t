@@ -221,7 +221,7 @@ ok $? 'nothing is left after startd has started'
 
 # Two writers.
 mkdir $tmp/shared
-for n in w1 w2; do printf 'label = red\nprivate = %s/shared\n' $tmp >/etc/qubes/vm.d/$n; done
+for n in w1 w2; do printf 'label = red\nname = %s\nprivate = %s/shared\n' $n $tmp >/etc/qubes/vm.d/$n; done
 qvm-start w1
 like "$(qvm-start w2 2>&1)" 'in use by another qube' 'a volume that another writes is refused'
 stop w1

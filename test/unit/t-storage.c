@@ -247,7 +247,7 @@ keys(void **unused)
 
 	/* a file that is not root's alone */
 	shell("mkdir %s/k; touch %s/k/f", run, run);
-	snprintf(text, sizeof text, "template = t\nprivate = %s/k\n", run);
+	snprintf(text, sizeof text, "name = k\ntemplate = t\nprivate = %s/k\n", run);
 	define("k", text);
 	shell("chmod 666 %s/k", etc);
 	assert_non_null(start("k"));

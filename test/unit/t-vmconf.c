@@ -525,10 +525,19 @@ who_wrote_it(void **state)
 {
 	if (geteuid() != 0)
 		skip();
-	file("tpl", "type=TemplateVM\nroot=/dev/x\n");
-	file("work", "template=tpl\nprivate=/dev/y\n");
+	file("tpl", "type=TemplateVM\nroot=/dev/x\nname=tpl\n");
+	file("work", "name=work\ntemplate=tpl\nprivate=/dev/y\n");
 	assert_true(load("work") && c.trusted);
 	assert_null(vmconf_forbidden(&c));
+	/* renamed, or it may have been: without its name it does not count */
+	file("other", "name=work\ntemplate=tpl\nprivate=/dev/y\n");
+	assert_false(load("other"));
+	assert_string_equal(e.text, "name: this is another one's file");
+	unlink(in_dir("other"));
+	file("work", "template=tpl\nprivate=/dev/y\n");
+	assert_true(load("work") && !c.trusted);
+	assert_string_equal(vmconf_forbidden(&c), "/dev/x");
+	file("work", "template=tpl\nprivate=/dev/y\nname=work\n");
 	assert_int_equal(chmod(in_dir("work"), 0664), 0);
 	assert_true(load("work") && !c.trusted);
 	assert_non_null(vmconf_forbidden(&c));

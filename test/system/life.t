@@ -583,9 +583,13 @@ def number_of_the_dying():
             until(lambda: state(name).get("state") == "Dying", step=0)
             os.kill(startd, signal.SIGSTOP)
         until(lambda: not state(name), step=0)
-        os.kill(keeper, signal.SIGKILL)
+        sh("kill", "-9", str(keeper))
         os.kill(startd, signal.SIGCONT)
         until(lambda: " %s\n" % name not in read("/var/lib/qubes/qids"), 20 * SLOW, step=0.002)
+        try:
+            late.wait(0.4)  # it was killed just now
+        except subprocess.TimeoutExpired:
+            pass
         eq(late.poll(), -9, "its number is not free before its daemons have gone")
         late.kill()
         nothing_left("nothing is left", 20 * SLOW)

@@ -162,9 +162,10 @@ TEST_HELPERS = $(TESTBIN)/inject $(TESTBIN)/sandboxed $(TESTBIN)/sandboxed-host
 check-unit: $(TEST_HELPERS)
 
 # On real Xen, in an emulated machine (test/xen): the same system tests, and what only Xen can show.
-# check-xen: what fits into ten minutes of emulation; check-xen-all: every file, an hour.
+# check-xen: what fits into a quarter of an hour of emulation; check-xen-all: every file, an hour.
 # The longest first.
-XEN_TESTS = test/system/qubesdb.t test/system/sandbox.t test/xen/faults-destroyed.t test/xen/faults-start.t \
+XEN_TESTS = test/system/disp.t test/xen/storage.t test/system/qubesdb.t test/system/sandbox.t \
+	test/xen/faults-destroyed.t test/xen/faults-start.t \
 	test/xen/ahead.t test/system/call.t test/xen/faults-keeper.t test/xen/start.t test/system/let-go.t \
 	test/system/qrexecd-managed.t test/system/policy-tool.t test/xen/chand-xen.t test/system/attack.t test/system/chand.t test/system/transcripts.t
 XEN_ALL = $(SYSTEM) $(wildcard test/xen/*.t)

@@ -14,6 +14,6 @@ INSTALL_FILES += agent/rpc/qubes.WaitForSession:$(LIBDIR)/agent-rpc/qubes.WaitFo
 MANPAGES += agent/qrexec-agent.8 agent/qrexec-client-vm.1 agent/updates-forward.8
 ifeq ($(BACKEND),xen)
 PROGS += qube-init
-SRC_qube-init = agent/qube-init.c agent/qube-root.c
+SRC_qube-init = agent/qube-init.c agent/qube-root.c agent/programs.c
 MANPAGES += agent/qube-init.8
 endif

@@ -27,6 +27,7 @@
 
 #include "loop.h"
 #include "names.h"
+#include "programs.h"
 #include "qube-root.h"
 #include "xen/store.h"
 
@@ -36,8 +37,6 @@
 #define PRIVATE "/dev/xvdb"
 #define PRIVATE_NODE "device/vbd/51728" /* its number: major 202, minor 16 */
 #define PRIVATE_MS 30000
-#define SPACING_S 1  /* between two starts of a program that ends */
-#define PATIENCE_S 5 /* between asking all to end and ending them */
 
 static const struct {
 	const char *what, *where, *options;
@@ -75,17 +74,8 @@ static const struct {
 static const char *const xen_devices[] = {
     "/dev/xen/xenbus", "/dev/xen/gntdev", "/dev/xen/gntalloc", "/dev/xen/evtchn"};
 
-static struct program {
-	const char *tty; /* NULL: what it says goes to the console */
-	char *argv[4];
-	pid_t pid;
-	bool may_end; /* with 0: then it is not wanted here */
-	bool ended;
-	time_t started;
-} programs[] = {
-    {.argv = {LIBDIR "/qdbd", "-f", "0", NULL}},
-    {.argv = {LIBDIR "/qrexec-agent", NULL}},
-    {.argv = {LIBDIR "/updates-forward", NULL}, .may_end = true},
+static struct program programs[] = {
+    PROGRAMS_OF_EACH_QUBE,
     {.tty = "/dev/hvc0", .argv = {"/bin/sh", "-l", NULL}},
 };
 #define PROGRAMS (sizeof programs / sizeof *programs)
@@ -281,85 +271,11 @@ make_rw(struct store *s)
 	try(mount("/rw/home/user", "/home/user", NULL, MS_BIND, NULL) == 0, "/home/user");
 }
 
-static void
-start(struct program *p)
-{
-	sigset_t none;
-	int fd;
-
-	p->started = now().tv_sec;
-	p->pid = fork();
-	if (p->pid != 0)
-		return;
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	setsid();
-	if (p->tty && (fd = open(p->tty, O_RDWR)) >= 0) {
-		ioctl(fd, TIOCSCTTY, 0);
-		for (int i = 0; i < 3; i++)
-			dup2(fd, i);
-		if (fd > 2)
-			close(fd);
-	}
-	execv(p->argv[0], p->argv);
-	say(p->argv[0], strerror(errno));
-	_exit(111);
-}
-
-/* Starts what does not run; seconds until something else may be started, 0: nothing to wait for. */
-static time_t
-start_all(void)
-{
-	time_t wait = 0;
-
-	for (size_t i = 0; i < PROGRAMS; i++) {
-		if (programs[i].pid > 0 || programs[i].ended)
-			continue;
-		if (programs[i].started == 0 || now().tv_sec - programs[i].started >= SPACING_S)
-			start(&programs[i]);
-		else
-			wait = SPACING_S;
-	}
-	return wait;
-}
-
-/* False: nobody is left. */
-static bool
-reap(void)
-{
-	pid_t pid;
-	int status;
-
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		for (size_t i = 0; i < PROGRAMS; i++)
-			if (programs[i].pid == pid) {
-				programs[i].pid = 0;
-				programs[i].ended = programs[i].may_end && status == 0;
-			}
-	return pid == 0;
-}
-
-/* One of the signals, or -1 after seconds (0: no limit). */
-static int
-next_signal(const sigset_t *set, time_t seconds)
-{
-	const struct timespec ts = {.tv_sec = seconds};
-
-	return seconds > 0 ? sigtimedwait(set, NULL, &ts) : sigwaitinfo(set, NULL);
-}
-
 static _Noreturn void
 end(const sigset_t *set, bool again)
 {
-	const time_t until = now().tv_sec + PATIENCE_S;
-
 	say(again ? "reboot" : "power off", NULL);
-	kill(-1, SIGTERM);
-	kill(-1, SIGHUP); /* shells of terminals do not care for the other */
-	kill(-1, SIGCONT);
-	while (reap() && now().tv_sec < until)
-		(void)next_signal(set, 1);
-	kill(-1, SIGKILL);
+	programs_end(programs, PROGRAMS, set);
 	sync();
 	umount2("/home/user", MNT_DETACH);
 	(void)umount2("/rw", 0);
@@ -371,19 +287,17 @@ end(const sigset_t *set, bool again)
 int
 main(int argc, char **argv)
 {
-	static const int wanted[] = {SIGCHLD, SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
+	static const int wanted[] = {SIGTERM, SIGINT, SIGUSR1, SIGUSR2, 0};
 	struct store *s;
 	sigset_t set;
+	int sig;
 
 	/* It ends by killing all that it can see: elsewhere that would be the whole machine. */
 	if (getpid() != 1) {
 		puts("usage: qube-init, as process 1 of a qube");
 		return argc == 2 && strcmp(argv[1], "--help") == 0 ? 0 : 100;
 	}
-	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-		sigaddset(&set, wanted[i]);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	programs_signals(&set, wanted);
 	umask(022);
 	clearenv();
 	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
@@ -401,11 +315,6 @@ main(int argc, char **argv)
 	store_close(s);
 	dprintf(
 	    2, "qube-init: up after %ld.%02ld s\n", (long)now().tv_sec, now().tv_nsec / 10000000);
-	for (;;) {
-		const int sig = next_signal(&set, start_all());
-
-		if (sig > 0 && sig != SIGCHLD)
-			end(&set, sig == SIGINT || sig == SIGTERM);
-		reap();
-	}
+	sig = programs_run(programs, PROGRAMS, &set);
+	end(&set, sig == SIGINT || sig == SIGTERM);
 }

@@ -282,6 +282,7 @@ give(struct disp *d)
 	d->stage = DISP_GIVEN;
 	if (d->preloaded) {
 		preload_unmark(d);
+		d->s->preload_given = true;
 		preload_look(d->s);
 	}
 	d->preloaded = false;

@@ -16,8 +16,8 @@
 #include "kv.h"
 #include "startd.h"
 
-/* After one was given: its caller goes first. */
 #define LOOK_MS 250
+#define GIVEN_MS 3000 /* one was given out: its call goes first, unless it has ended before */
 #define REST_MS 60000 /* one could not be made: until the next is tried */
 
 static void
@@ -252,6 +252,7 @@ on_look(struct loop *l, int fd, short revents, void *arg)
 
 	(void)fd, (void)revents;
 	s->preload_timer = 0;
+	s->preload_given = false;
 	end_some(s, of_none, NULL);
 	while (d && (f = readdir(d)) != NULL) {
 		if (!name_ok(f->d_name) || is_dom0(f->d_name))
@@ -271,10 +272,10 @@ on_look(struct loop *l, int fd, short revents, void *arg)
 void
 preload_look(struct startd *s)
 {
-	if (rests(s) && s->preload_timer != 0)
+	if ((rests(s) || s->preload_given) && s->preload_timer != 0)
 		return;
 	loop_cancel(s->loop, s->preload_timer);
-	s->preload_timer = loop_after(s->loop, LOOK_MS, on_look, s);
+	s->preload_timer = loop_after(s->loop, s->preload_given ? GIVEN_MS : LOOK_MS, on_look, s);
 }
 
 void
@@ -282,7 +283,7 @@ preload_changed(struct startd *s)
 {
 	loop_cancel(s->loop, s->preload_timer);
 	s->preload_timer = 0;
-	s->preload_rests = false;
+	s->preload_rests = s->preload_given = false;
 	preload_look(s);
 }
 

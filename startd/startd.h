@@ -119,8 +119,8 @@ struct startd {
 	struct loop *loop;
 	int sock, state_dir, inotify, state_inotify;
 	uint32_t prepare_timer, preload_timer;
-	bool preload_rests,
-	    preload_full; /* one could not be made; memory was wanted: not at once again */
+	/* one could not be made; memory was wanted; one was given out: not at once again */
+	bool preload_rests, preload_full, preload_given;
 	struct disp *disps;
 	uint32_t last_ids[DISP_LAST], nlast;
 	gid_t people;

@@ -95,9 +95,11 @@ struct source {
 	bool trusted;
 };
 
-/* One file, until closed by buf_free. */
+/* One file, until closed by buf_free. Hundreds are read in a row, and most are small: no memory is
+ * asked for them. */
 struct text {
 	struct buf b;
+	char small[FILE_PART];
 	const char *p;
 	size_t n;
 	bool trusted;
@@ -109,15 +111,33 @@ root_s_alone(const struct stat *st)
 	return st->st_uid == 0 && (st->st_mode & (S_IWGRP | S_IWOTH)) == 0;
 }
 
+/* 0, or -1, -2 as buf_read_fd. Less than there is room for: it was all. */
+static ssize_t
+read_fd(struct text *t, int fd)
+{
+	ssize_t r = read(fd, t->small, sizeof(t->small));
+
+	t->n = r > 0 ? (size_t)r : 0;
+	if (t->n < sizeof(t->small))
+		return r < 0 ? -1 : 0;
+	if (!buf_put(&t->b, t->small, sizeof(t->small)))
+		return -1;
+	while (r > 0)
+		r = buf_read_fd(&t->b, fd, FILE_PART);
+	t->p = (const char *)buf_bytes(&t->b);
+	t->n = t->b.len;
+	return r;
+}
+
 /* false, errno: ENOENT. No link: who may write the directory shall not have others read for him. */
 static bool
 read_text(const struct source *s, const char *name, struct text *t)
 {
 	struct stat st = {0};
-	ssize_t r = 1;
-	int fd, e;
+	ssize_t r = -1;
+	int fd, e = EINVAL;
 
-	*t = (struct text){.b = {.max = FILE_MAX + 2}};
+	*t = (struct text){.b = {.max = FILE_MAX + 2}, .p = t->small};
 	if (s->over != NULL && strcmp(s->over, name) == 0) {
 		t->p = s->text;
 		t->n = s->n;
@@ -128,16 +148,10 @@ read_text(const struct source *s, const char *name, struct text *t)
 	if (fd < 0)
 		return false;
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
-		while (r > 0)
-			r = buf_read_fd(&t->b, fd, FILE_PART);
+		r = read_fd(t, fd);
 		e = r == -2 ? EFBIG : errno;
-	} else {
-		r = -1;
-		e = EINVAL;
 	}
 	close(fd);
-	t->p = (const char *)buf_bytes(&t->b);
-	t->n = t->b.len;
 	t->trusted = root_s_alone(&st);
 	errno = e;
 	return r == 0;
@@ -152,7 +166,7 @@ get_text(
 		return true;
 	buf_free(&t->b);
 	if (errno == ENOENT && maybe) {
-		*t = (struct text){.trusted = true, .p = ""};
+		t->trusted = true;
 		return true;
 	}
 	vmconf_at(e, name, 0);

@@ -97,7 +97,7 @@ everything() { # WHAT: what nobody may, with what there really is. A slow machin
 	    "connect $tmp/sock" 'connect /run/qubes/outside.sock' 'connect @cubicle-outside' socket-inet \
 	    "tcp $tcp" "ptrace $bystander" "kill $bystander" mprotect-exec 'exec /bin/true'; do
 		deed=$((deed + 1))
-		[ $turn = 1 ] || [ $(((deed + turn) % (LESS > 3 ? 3 : LESS))) = 0 ] || continue
+		[ $turn = 1 ] || [ $(((deed + turn) % (LESS > 7 ? 7 : LESS))) = 0 ] || continue
 		# shellcheck disable=SC2086
 		"$1" "$2" $words
 	done

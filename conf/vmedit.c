@@ -24,7 +24,8 @@ struct edit {
 	char temp[NAME_LEN_MAX + 8];
 	struct buf old, new;
 	bool exists;
-	struct stat st; /* of the old one */
+	bool names_path; /* it is a path that this change is about */
+	struct stat st;	 /* of the old one */
 	struct vmconf_error *e;
 };
 
@@ -144,12 +145,14 @@ will_be_trusted(const struct edit *ed)
 	       (!ed->exists || (ed->st.st_uid == 0 && (ed->st.st_mode & (S_IWGRP | S_IWOTH)) == 0));
 }
 
-/* Root says that a path is meant for this qube, whatever becomes of the file's name. */
+/* Root says that a path is meant for this qube, whatever becomes of the file's name; not by a
+ * change of something else: the file may have got its name from others. */
 static bool
 sign(struct edit *ed)
 {
 	struct buf next = {.max = ed->new.max};
-	const bool ok = will_be_trusted(ed) && vmedit_line(&ed->new, "name", ed->name, &next);
+	const bool ok =
+	    ed->names_path && will_be_trusted(ed) && vmedit_line(&ed->new, "name", ed->name, &next);
 
 	if (ok) {
 		buf_free(&ed->new);
@@ -183,7 +186,8 @@ valid(struct edit *ed)
 		return path == NULL;
 	vmconf_at(ed->e, ed->name, 0);
 	errno = EPERM;
-	return vmconf_wrong(ed->e, "%.60s: only root's file may name it (vm.d(5))", path);
+	return vmconf_wrong(
+	    ed->e, "%.48s: only root's file that says name = %s may (vm.d(5))", path, ed->name);
 }
 
 static void
@@ -375,9 +379,11 @@ static bool
 set(struct edit *ed, const char *key, const char *value)
 {
 	const char *why = vmedit_unwritable(key, value);
+	const struct key *k = key_find(key);
 
 	if (why != NULL)
 		return refused(ed, why);
+	ed->names_path = k != NULL && k->flags & PATH && value != NULL;
 	if (!vmedit_line(&ed->old, key, value, &ed->new))
 		return refused(ed, "longer than 64 KiB");
 	if (is_as_it_was(ed) && (!valid(ed) || is_as_it_was(ed)))

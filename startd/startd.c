@@ -278,6 +278,7 @@ act(struct client *c, const struct start_request *r)
 	    .kill = r->op == OP_KILL,
 	    .force = r->force,
 	    .ordered = r->ordered,
+	    .by_qube = !c->person, /* by way of adminapid */
 	    .code = r->code,
 	    .reason = r->reason};
 

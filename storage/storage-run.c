@@ -341,9 +341,9 @@ storage_start(const struct vmconf *c, struct storage_disks *out, const struct st
 
 	none(out);
 	if (forbidden)
-		return refuse("%s: the qube's file is not root's alone, or has no line name = %s, "
-			      "and may name only what is below " VAR_DIR
-			      ", or a kernel in " VM_KERNELS,
+		return refuse("%s: the qube's file is not root's alone, or has no line name = %s "
+			      "(its template's or defaults, if that names it: their own), and "
+			      "may name only what is below " VAR_DIR ", or a kernel in " VM_KERNELS,
 		    forbidden, c->name);
 	if (!lock_name(c->name, F_WRLCK))
 		return refuse("the volumes of %s are in use by a command", c->name);

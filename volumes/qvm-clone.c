@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "qvm-make.h"
 #include "vmedit.h"
@@ -35,6 +36,12 @@ may(const struct vmconf *c, const char *class)
 		    "%s: its file names a volume by its path; make the new one by qvm-create "
 		    "with a copy of that",
 		    c->name);
+	/* the new one's file is root's, and believed */
+	if (geteuid() == 0 && !c->trusted && (c->root[0] == '/' || c->kernel[0] == '/'))
+		return say(
+		    "%s: its file, which names a path, is not root's alone or has no line name = "
+		    "%s: make the new one by qvm-create with the same properties",
+		    c->name, c->name);
 	return true;
 }
 

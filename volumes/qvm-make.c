@@ -109,6 +109,9 @@ make_qube(int dir, const char *name, const struct buf *text, const struct source
 	copy[n] = '\0';
 	if (!vmconf_would(dir, name, copy, n, geteuid() == 0, &c, &e))
 		return !say("%s: %s", e.file, e.text);
+	if (from->clone != NULL &&
+	    (strcmp(c.root, from->clone->root) != 0 || strcmp(c.kernel, from->clone->kernel) != 0))
+		return !say("%s: its file has changed meanwhile: try again", from->clone->name);
 	/* root's file says for whom it names paths; each of its lines has an end here */
 	if (vmconf_forbidden(&c) != NULL && geteuid() == 0) {
 		n += (size_t)snprintf(copy + n, sizeof copy - n, "name = %s\n", name);

@@ -29,8 +29,9 @@ def as_user(uid, gid, groups, f):
     return pid
 
 
-def as_qrexecd(qube, sock, *lines):
+def as_qrexecd(qube, sock, *lines, uid=None):
     """A connection to that socket of RUN_S from who has taken over the qube's qrexecd, with its request sent."""
+    uid = uid_of(qube) if uid is None else uid
     a, b = socket.socketpair()
     d = os.open(RUN + "/s", os.O_PATH)
 
@@ -40,7 +41,7 @@ def as_qrexecd(qube, sock, *lines):
         s.connect(sock)
         s.sendall(("\n".join(lines) + "\n\n").encode())
         socket.send_fds(b, [b"x"], [s.fileno()])
-    os.waitpid(as_user(uid_of(qube), uid_of(qube), [GID_DAEMONS], go), 0)
+    os.waitpid(as_user(uid, uid, [GID_DAEMONS], go), 0)
     os.close(d)
     s = socket.socket(fileno=socket.recv_fds(a, 1, 1)[1][0])
     a.close(), b.close()
@@ -157,6 +158,10 @@ def a_file_renamed():
     write(VM + "greedy", "label = red\nprivate = /var/dom0-s\n")
     r = sh("qvm-start", "greedy")
     ok(r[0] == 1 and "no line name = greedy" in r[1], "one that does not say whose it is: refused, and how to say it", r)
+    for change in (("qvm-prefs", "greedy", "memory", "500"), ("qvm-tags", "greedy", "add", "x"), ("qvm-features", "greedy", "x", "1")):
+        r = sh(*change)
+        ok(r[0] != 0 and "says name = greedy" in r[1] and "name" not in read(VM + "greedy"), "nor does root say so with %s of something else" % change[0],
+           (r, read(VM + "greedy")))
     r = sh("qvm-prefs", "greedy", "private", "/var/dom0-s")
     ok(r[0] == 0 and "\nname = greedy\n" in read(VM + "greedy"), "qvm-prefs of root's says it", (r, read(VM + "greedy")))
     eq(sh("qvm-start", "greedy")[0], 0, "then it starts")
@@ -167,6 +172,24 @@ def a_file_renamed():
     r = sh("qvm-remove", "-f", "greedy")
     eq(r[0], 0, "and it goes")
     os.rmdir("/var/dom0-s")
+
+
+def copied_by_root():
+    """A person's file names what only root's may; root copies the qube, and the copy's file would be root's."""
+    if XEN:
+        return
+    os.makedirs(VAR + "root-s", 0o700)
+    for line in ("root = /etc", "root = %sroot-s" % VAR, "kernel = /boot"):
+        write(VM + "greedy", "type = AppVM\ntemplate = tmpl\nlabel = red\n%s\n" % line)
+        os.chown(VM + "greedy", PERSON, people())
+        r = sh("qvm-clone", "greedy", "copy")
+        ok(r[0] == 1 and "not root's alone" in r[1] and not os.path.exists(VM + "copy"), "root copies a person's qube with %s: refused" % line, r)
+    os.unlink(VM + "greedy")
+    r = sh("qvm-create", "-l", "red", "-t", "tmpl", "--property", "root=/etc", "greedy")
+    r = sh("qvm-clone", "greedy", "copy") if r[0] == 0 else r
+    ok(r[0] == 0 and "\nname = copy\n" in read(VM + "copy"), "root's own is copied", r)
+    sh("qvm-remove", "-f", "greedy", "copy")
+    os.rmdir(VAR + "root-s")
 
 
 def a_lock_that_is_held():
@@ -269,6 +292,35 @@ exec %s.real "$@"
     sh("qvm-shutdown", "--wait", "late", "base")
 
 
+def places_beside_a_management_qube():
+    """The same by way of the Admin API, which asks for that qube."""
+    if XEN:
+        return
+    slow = ["slow%d" % i for i in range(8)]
+    vmstart = "/usr/lib/qubes/vmstart"
+    os.rename(vmstart, vmstart + ".real")
+    write(vmstart, """#!/bin/sh
+case "$*" in -n*slow*) exec sleep 1000 ;; esac
+exec %s.real "$@"
+""" % vmstart, 0o755)
+    try:
+        for n in slow:
+            write(VM + n, "label = red\n")
+        held = [as_qrexecd(None, "start.sock", "op=start", "name=" + n, uid=UID_BASE + 4) for n in slow]
+        begun = lambda: len(glob.glob(S6 + "/vm/instance/slow*"))
+        ok(until(lambda: begun() >= 6), "adminapid asks for eight starts, none of which comes up", begun())
+        r = sh("qvm-start", "late", limit=HANGS)
+        eq((r[0], begun()), (0, 6), "a person starts a qube; six were begun")
+    finally:
+        os.rename(vmstart + ".real", vmstart)
+    for n in slow[:6]:
+        answer(as_qrexecd(None, "start.sock", "op=kill", "name=" + n, uid=0))
+    got = [answer(s).get("result") for s in held]
+    ok(got[6:] == ["ok"] * 2 and None not in got, "these are killed, and the others have their turn", got)
+    sh("qvm-shutdown", "--wait", "late", *slow[6:])
+    sh("qvm-remove", "-f", *slow)
+
+
 def many_of_them():
     """Many qrexecds that were taken over, each with as many connections as it gets: people are let in."""
     pids, (r, w), (r2, w2) = [], os.pipe(), os.pipe()
@@ -324,5 +376,5 @@ for name in ("work", "other", "late"):
     write(VM + name, "label = blue\n")
 policy("* * @anyvm @anyvm allow\n* * @anyvm @dispvm:base allow\n")
 ok(qubes("work", "other").returncode == 0, "two qubes run")
-rows([a_link_in_place_of_a_directory, fill_what_is_not_ours, disks_of_root_s, a_file_renamed, a_lock_that_is_held, others, places_for_people, many_of_them, without_end, kept_ready])
+rows([a_link_in_place_of_a_directory, fill_what_is_not_ours, disks_of_root_s, a_file_renamed, copied_by_root, a_lock_that_is_held, others, places_for_people, places_beside_a_management_qube, many_of_them, without_end, kept_ready])
 done()

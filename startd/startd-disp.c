@@ -31,13 +31,23 @@ disp_find(const struct startd *s, const char *name)
 	return d;
 }
 
+/* Who has asked for it; he has nothing to do with it any more. */
+static struct client *
+part(struct disp *d)
+{
+	struct client *c = d->client;
+
+	d->client = NULL;
+	if (c)
+		c->disp = NULL;
+	return c;
+}
+
 static void
 forget(struct disp *d)
 {
 	struct disp **at = &d->s->disps;
 
-	if (d->client)
-		d->client->disp = NULL;
 	if (d->preloaded)
 		preload_unmark(d);
 	while (*at != d)
@@ -269,8 +279,7 @@ disp_left(struct client *c)
 
 	if (!d)
 		return;
-	c->disp = NULL;
-	d->client = NULL;
+	(void)part(d);
 	disp_end(d);
 }
 
@@ -306,7 +315,7 @@ disp_bound(struct client *c)
 static void
 start_ended(struct disp *d, bool ok, const char *reason, int code)
 {
-	struct client *c = d->client;
+	struct client *c;
 
 	if (ok && d->preloaded) {
 		d->stage = DISP_PAUSING;
@@ -314,11 +323,9 @@ start_ended(struct disp *d, bool ok, const char *reason, int code)
 	}
 	if (ok)
 		return give(d);
-	d->client = NULL;
-	if (c) {
-		c->disp = NULL;
+	c = part(d);
+	if (c)
 		client_answer(c, false, NULL, reason, code);
-	}
 	d->s->preload_rests |= d->preloaded;
 	disp_end(d);
 }
@@ -327,18 +334,15 @@ start_ended(struct disp *d, bool ok, const char *reason, int code)
 static void
 unpause_ended(struct disp *d, bool ok)
 {
-	struct client *c = d->client;
-	char base[sizeof d->base];
+	const struct disp was = *d;
+	struct client *c;
 
 	if (ok)
 		return give(d);
-	memcpy(base, d->base, sizeof base);
-	d->client = NULL;
-	if (c)
-		c->disp = NULL;
+	c = part(d);
 	disp_end(d);
 	if (c)
-		disp_start(c->s, base, c);
+		disp_start(c->s, was.base, c);
 }
 
 static bool
@@ -354,12 +358,16 @@ static void
 stopped(struct disp *d)
 {
 	struct startd *s = d->s;
-	d->stage = DISP_ENDING;
-	if (d->client && d->answered)
-		client_drop(d->client);
-	else if (d->client)
-		client_answer(d->client, false, NULL, "it has ended", 1);
+	struct client *c = part(d);
+	const struct disp was = *d;
+
 	forget(d);
+	if (c && was.answered)
+		client_drop(c);
+	else if (c && was.preloaded) /* nobody has seen it: another one */
+		disp_start(s, was.base, c);
+	else if (c)
+		client_answer(c, false, NULL, "it has ended", 1);
 	if (!one_ends(s))
 		start_room(s);
 	preload_look(s);

@@ -420,7 +420,7 @@ job_child_ended(struct startd *s, pid_t pid, int status)
 			continue;
 		j->child = 0;
 		code = WIFEXITED(status) ? WEXITSTATUS(status) : KILLED;
-		if (!delete_again(j, code))
+		if (!delete_again(j))
 			job_step(j, code);
 		return;
 	}

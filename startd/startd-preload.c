@@ -201,20 +201,14 @@ of_it(const struct disp *d, const char *name)
 	       (load_conf(d->base, &c, &e) && strcmp(c.template, name) == 0);
 }
 
-static bool
-all(const struct disp *d, const char *arg)
-{
-	(void)d, (void)arg;
-	return true;
-}
-
+/* which: NULL for all. */
 static void
 end_some(struct startd *s, bool (*which)(const struct disp *d, const char *arg), const char *arg)
 {
 	struct disp *d = s->disps;
 
 	while (d) {
-		if (is_kept(d) && which(d, arg)) {
+		if (is_kept(d) && (!which || which(d, arg))) {
 			disp_end(d); /* may end others */
 			d = s->disps;
 		} else {
@@ -311,6 +305,6 @@ preload_any(const struct startd *s)
 void
 preload_drop(struct startd *s)
 {
-	end_some(s, all, NULL);
+	end_some(s, NULL, NULL);
 	s->preload_full = true; /* or they would take it again */
 }

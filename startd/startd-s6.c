@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,10 +33,13 @@ job_again(struct job *j)
 static pid_t
 child(void)
 {
-	const pid_t pid = fork();
+	const pid_t us = getpid(), pid = fork();
 	sigset_t none;
 
 	if (pid == 0) {
+		/* or it would go on with what we look through when we come again */
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != us)
+			_exit(111);
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		signal(SIGPIPE, SIG_DFL);
@@ -216,10 +220,9 @@ on_delete_again(struct loop *l, int fd, short revents, void *arg)
 }
 
 bool
-delete_again(struct job *j, int status)
+delete_again(struct job *j)
 {
-	const bool again =
-	    j->deleting && status == 111 && j->deletes++ < DELETES && instance_there(j);
+	const bool again = j->deleting && j->deletes++ < DELETES && instance_there(j);
 
 	j->deleting = false;
 	if (again)

@@ -212,8 +212,8 @@ bool instance_there(const struct job *j);
 void spawn_create(struct job *j); /* with its log up; itself down, as its template says */
 void spawn_delete(struct job *j);
 /* After a program of the job's has ended. true: it was spawn_delete()'s, for an instance whose
- * supervisor was just coming up, and is tried again. */
-bool delete_again(struct job *j, int status);
+ * supervisors were just coming up and that is there still: it is tried again. */
+bool delete_again(struct job *j);
 /* The store's, without a program: it is there, its supervisor will be and starts it. ahead: it
  * waits for instance_go(); else its log waits for store_logs(). Also makes whole what there is.
  * NULL, or what failed. */

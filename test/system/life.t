@@ -514,6 +514,22 @@ def preload_killed():
            "startd killed %d ms into the making: one is kept ready, and one only" % (wait * 1000), disposables())
         conf("base", "template_for_dispvms = true\n")
         nothing_left("and it goes", 20 * SLOW)
+    if not XEN:
+        slow_child()
+
+
+def slow_child():
+    """What startd has begun ends with it, however long that would have taken: nothing comes after the sweeping."""
+    create = "/usr/bin/s6-instance-create"
+    os.rename(create, create + ".real")
+    write(create, "#!/bin/sh\nsleep 2\nexec $0.real \"$@\"\n", 0o755)
+    conf("base", "template_for_dispvms = true\npreload = 1\n")
+    child = until(lambda: max(0, child_of(svpid("startd"), "s6-instance-cre")))
+    conf("base", "template_for_dispvms = true\n")
+    os.kill(svpid("startd"), signal.SIGKILL)
+    until(lambda: not os.path.exists("/proc/%d" % child))
+    os.rename(create + ".real", create)
+    nothing_left("startd killed in the middle of a slow step: nothing is left", 20 * SLOW)
 
 
 def wanted_memory_of_xen():

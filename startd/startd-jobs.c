@@ -197,9 +197,7 @@ on_late(struct loop *l, int fd, short revents, void *arg)
 	struct job *j = arg;
 	const size_t n = late_daemons(qid_of(j->name), SIGKILL);
 
-	(void)l;
-	(void)fd;
-	(void)revents;
+	(void)l, (void)fd, (void)revents;
 	j->timer = 0;
 	if (n > 0)
 		logit("%s: %zu of its daemons had not let go: killed", j->name, n);

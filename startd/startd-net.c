@@ -20,31 +20,39 @@ net_before(const struct startd *s, const struct vmconf *c, char netvm[NAME_LEN_M
 		   (strcmp(st.state, "Running") == 0 || strcmp(st.state, "Paused") == 0));
 }
 
-#define DEEP 4
+#define NEEDED 16 /* itself, and whom it needs, directly or by others; then "" */
 
-/* Directly or by others. */
-static bool
-needs(const char *name, const char *other, int deep)
+/* Where its name stands, or has its place. */
+static size_t
+place_in(char all[NEEDED][NAME_LEN_MAX + 1], const char *name)
+{
+	size_t i = 0;
+
+	while (i < NEEDED - 1 && all[i][0] && strcmp(all[i], name) != 0)
+		i++;
+	return i;
+}
+
+static void
+needs(const char *name, char all[NEEDED][NAME_LEN_MAX + 1])
 {
 	struct vmconf c;
 	struct vmconf_error e;
 	const char *const of[] = {c.netvm, c.audiovm, c.guivm};
-	bool does = false;
 
-	if (deep == 0 || !load_conf(name, &c, &e))
-		return false;
-	for (size_t i = 0; i < sizeof of / sizeof *of && !does; i++)
-		does = strcmp(of[i], other) == 0 || needs(of[i], other, deep - 1);
-	return does;
+	snprintf(all[0], sizeof *all, "%s", name);
+	for (size_t i = 0; i < NEEDED && all[i][0]; i++)
+		for (size_t k = load_conf(all[i], &c, &e) ? 0 : 3; k < 3; k++)
+			snprintf(all[place_in(all, of[k])], sizeof *all, "%s", of[k]);
 }
 
 /* A display's own network has its windows there: who needs the other's network goes first. */
 static bool
-is_client(const struct vmconf *c, const char *of)
+is_client(const struct vmconf *c, const char *of, char all[NEEDED][NAME_LEN_MAX + 1])
 {
 	return strcmp(c->netvm, of) == 0 ||
 	       ((strcmp(c->audiovm, of) == 0 || strcmp(c->guivm, of) == 0) &&
-		   !needs(of, c->name, DEEP));
+		   strcmp(all[place_in(all, c->name)], c->name) != 0);
 }
 
 size_t
@@ -55,13 +63,15 @@ net_clients(const struct startd *s, const char *name, char *out, size_t size)
 	struct vm_state st;
 	struct vmconf c;
 	struct vmconf_error e;
+	char all[NEEDED][NAME_LEN_MAX + 1] = {""};
 	size_t n = 0, len = 0;
 
+	needs(name, all);
 	out[0] = '\0';
 	while (d && (f = readdir(d)) != NULL) {
 		if (!name_ok(f->d_name) || strcmp(f->d_name, name) == 0 ||
 		    !state_read(s->state_dir, f->d_name, &st) || state_ended(&st) ||
-		    !load_conf(f->d_name, &c, &e) || !is_client(&c, name))
+		    !load_conf(f->d_name, &c, &e) || !is_client(&c, name, all))
 			continue;
 		n++;
 		if (len < size)

@@ -68,9 +68,7 @@ ask_all(struct loop *l, int fd, short revents, void *arg)
 	struct vmconf c;
 	struct vmconf_error e;
 
-	(void)l;
-	(void)fd;
-	(void)revents;
+	(void)l, (void)fd, (void)revents;
 	s->prepare_timer = 0;
 	while (d && (f = readdir(d)) != NULL)
 		if (name_ok(f->d_name) && !is_dom0(f->d_name) &&
@@ -105,6 +103,8 @@ on_change(struct loop *l, int fd, short revents, void *arg)
 		for (ssize_t at = 0; at + (ssize_t)sizeof(struct inotify_event) <= n;) {
 			const struct inotify_event *e = (const void *)(events + at);
 
+			if (e->mask & IN_DELETE && name_ok(e->name)) /* may be made anew at once */
+				place_remove_menu(e->name);
 			some |= matters(s, e);
 			at += (ssize_t)(sizeof *e + e->len);
 		}

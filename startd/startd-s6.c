@@ -18,9 +18,7 @@
 static void
 on_again(struct loop *l, int fd, short revents, void *arg)
 {
-	(void)l;
-	(void)fd;
-	(void)revents;
+	(void)l, (void)fd, (void)revents;
 	job_step(arg, 111);
 }
 
@@ -213,9 +211,7 @@ spawn_delete(struct job *j)
 static void
 on_delete_again(struct loop *l, int fd, short revents, void *arg)
 {
-	(void)l;
-	(void)fd;
-	(void)revents;
+	(void)l, (void)fd, (void)revents;
 	spawn_delete(arg);
 }
 

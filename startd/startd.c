@@ -60,8 +60,8 @@ qid_or_0(const struct client *c)
 	return qid > 0 ? (size_t)qid : 0;
 }
 
-static void
-client_free(struct client *c)
+void
+client_drop(struct client *c)
 {
 	struct startd *s = c->s;
 
@@ -95,13 +95,7 @@ client_answer(struct client *c, bool ok, const char *state, const char *reason, 
 		logit("an answer does not fit");
 	(void)buf_write_fd(&b, c->fd);
 	buf_free(&b);
-	client_free(c);
-}
-
-void
-client_drop(struct client *c)
-{
-	client_free(c);
+	client_drop(c);
 }
 
 void
@@ -122,7 +116,7 @@ static void
 on_held(struct loop *l, int fd, short revents, void *arg)
 {
 	(void)l, (void)fd, (void)revents;
-	client_free(arg);
+	client_drop(arg);
 }
 
 void
@@ -329,9 +323,7 @@ on_deadline(struct loop *l, int fd, short revents, void *arg)
 {
 	struct client *c = arg;
 
-	(void)l;
-	(void)fd;
-	(void)revents;
+	(void)l, (void)fd, (void)revents;
 	c->timer = 0;
 	refuse(c, "not whole, or no answer from policyd, after 5 s", 100);
 }
@@ -366,12 +358,12 @@ on_accept(struct loop *l, int sock, short revents, void *arg)
 		if (own > CLIENTS_PER_DAEMON || all > CLIENTS_BY_DAEMONS) {
 			log_limited(&s->crowd, "uid %u: %zu connections, %zu of all: closed",
 			    c->uid, own, all);
-			return client_free(c);
+			return client_drop(c);
 		}
 	}
 	c->timer = loop_after(l, REQUEST_MS, on_deadline, c);
 	if (!loop_add(l, fd, POLLIN, on_client, c))
-		client_free(c);
+		client_drop(c);
 }
 
 static void

@@ -601,6 +601,10 @@ def numbers():
     ok(until(lambda: " gone\n" not in read("/var/lib/qubes/qids")), "nothing of it is left: the number is free",
        read("/var/lib/qubes/qids"))
     ok(not os.path.exists(menu), "and its menu entries are gone")
+    os.makedirs("/var/lib/qubes/appmenus/other", exist_ok=True)
+    os.unlink(VM + "other")
+    conf("other")
+    ok(until(lambda: not os.path.exists("/var/lib/qubes/appmenus/other")), "those of one that is removed and made anew at once, too")
     os.unlink(VM + "other")
 
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -12,6 +13,7 @@
 
 #define SPACING_S 1  /* between two starts of a program that ends */
 #define PATIENCE_S 5 /* between asking all to end and ending them */
+#define READY_MS 10000
 
 static time_t
 now_s(void)
@@ -19,8 +21,25 @@ now_s(void)
 	return (time_t)(now_ms() / 1000);
 }
 
+/* In the new process. ready: a pipe from the one that says so, or -1 when it had its time. */
 static void
-start(struct program *p)
+await_ready(const struct program *p, const int *ready)
+{
+	struct pollfd other = {.fd = ready[0], .events = POLLIN};
+	const int fd = ready[1] >= 0 ? ready[1] : open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	if (p->says_ready) {
+		if (dup2(fd, PROGRAMS_READY_FD) == fd)
+			(void)fcntl(fd, F_SETFD, 0);
+		return;
+	}
+	close(fd); /* or its end would go unheard */
+	if (other.fd >= 0)
+		(void)poll(&other, 1, READY_MS);
+}
+
+static void
+start(struct program *p, const int *ready)
 {
 	sigset_t none;
 	int fd;
@@ -33,6 +52,7 @@ start(struct program *p)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setsid();
+	await_ready(p, ready);
 	if (p->tty && (fd = open(p->tty, O_RDWR)) >= 0) {
 		ioctl(fd, TIOCSCTTY, 0);
 		for (int i = 0; i < 3; i++)
@@ -47,7 +67,7 @@ start(struct program *p)
 
 /* Starts what does not run; seconds until something else may be started, 0: nothing to wait for. */
 static time_t
-start_all(struct program *p, size_t n)
+start_all(struct program *p, size_t n, const int *ready)
 {
 	time_t wait = 0;
 
@@ -55,7 +75,7 @@ start_all(struct program *p, size_t n)
 		if (p[i].pid > 0 || p[i].ended)
 			continue;
 		if (p[i].started == 0 || now_s() - p[i].started >= SPACING_S)
-			start(&p[i]);
+			start(&p[i], ready);
 		if (p[i].pid == 0)
 			wait = SPACING_S;
 	}
@@ -100,8 +120,16 @@ programs_signals(sigset_t *set, const int *wanted)
 int
 programs_run(struct program *p, size_t n, const sigset_t *set)
 {
+	int ready[2];
+	time_t wait;
+
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		ready[0] = ready[1] = -1;
 	for (;;) {
-		const int sig = next_signal(set, start_all(p, n));
+		wait = start_all(p, n, ready);
+		for (int i = 0; i < 2 && ready[i] >= 0; ready[i++] = -1)
+			close(ready[i]);
+		const int sig = next_signal(set, wait);
 
 		if (sig > 0 && sig != SIGCHLD)
 			return sig;

@@ -10,18 +10,20 @@
 #include <time.h>
 
 struct program {
-	char *argv[4];
+	char *argv[5];
 	const char *tty; /* NULL: as process 1 has it */
 	bool may_end;	 /* with 0: then it is not wanted here */
+	bool says_ready; /* a newline to PROGRAMS_READY_FD; at first the others wait for that */
 	/* programs.c's own: */
 	pid_t pid;
 	bool ended;
 	time_t started;
 };
 
+#define PROGRAMS_READY_FD 3
 /* clang-format off */
 #define PROGRAMS_OF_EACH_QUBE \
-	{.argv = {LIBDIR "/qdbd", "-f", "0", NULL}}, \
+	{.argv = {LIBDIR "/qdbd", "-n", "3", "0", NULL}, .says_ready = true}, \
 	{.argv = {LIBDIR "/qrexec-agent", NULL}}, \
 	{.argv = {LIBDIR "/updates-forward", NULL}, .may_end = true}
 /* clang-format on */

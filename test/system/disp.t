@@ -52,7 +52,7 @@ def call(script, **more):
 def begin(script, argv=None, **more):
     """A call whose service has said its qube's name."""
     p = subprocess.Popen(argv or caller(script, **more), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    p.stdin.write(("qubesdb-read /name\n" + script).encode())
+    p.stdin.write(("qubesdb-read /name || exit 111\n" + script).encode())
     p.stdin.flush()
     return p, p.stdout.readline().decode().strip()
 

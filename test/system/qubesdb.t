@@ -183,7 +183,7 @@ def killed_before_the_qube_came():
     """What is given once a start is given to one that has not been there yet: a stock qube waits for its random seed."""
     qdbd = "/usr/lib/qubes/qdbd"
     os.rename(qdbd, qdbd + ".real")
-    write(qdbd, "#!/bin/sh\nif [ $1 = -f ]; then while [ ! -e /tmp/go ]; do sleep 0.1; done; fi\nexec %s.real \"$@\"\n" % qdbd, 0o755)
+    write(qdbd, "#!/bin/sh\nif [ $1 = -n ]; then echo >&3; while [ ! -e /tmp/go ]; do sleep 0.1; done; fi\nexec %s.real \"$@\"\n" % qdbd, 0o755)
     conf("t-late", "")
     r = run("qvm-start", "t-late")
     ok(r.returncode == 0, "a qube whose qdbd comes late", r)
@@ -195,6 +195,18 @@ def killed_before_the_qube_came():
        its("t-late", "qubesdb-list -f /"))
     os.rename(qdbd + ".real", qdbd)
     run("qvm-kill", "t-late")
+
+
+def slow_in_the_qube():
+    """A qube's first call finds its store."""
+    qdbd = "/usr/lib/qubes/qdbd"
+    os.rename(qdbd, qdbd + ".real")
+    write(qdbd, "#!/bin/sh\n[ $1 != -n ] || sleep 1\nexec %s.real \"$@\"\n" % qdbd, 0o755)
+    conf("t-slow", "")
+    r = run("qvm-run", "-p", "t-slow", "qubesdb-read /name")
+    eq((r.returncode, r.stdout), (0, b"t-slow\n"), "a qube whose qdbd is slow to come: its first call finds what it says")
+    os.rename(qdbd + ".real", qdbd)
+    run("qvm-kill", "t-slow")
 
 
 def killed_in_the_qube():
@@ -300,6 +312,6 @@ def flood():
 
 r = qubes("work", "vault")
 ok(r.returncode == 0, "two qubes run", r)
-rows((both_ways, killed_in_dom0, killed_before_the_qube_came, killed_in_the_qube, chand_killed, keeper_killed, flood, restarted, cannot_be_filled,
+rows((both_ways, killed_in_dom0, killed_before_the_qube_came, slow_in_the_qube, killed_in_the_qube, chand_killed, keeper_killed, flood, restarted, cannot_be_filled,
       keys_of_each_kind))
 done()

@@ -464,6 +464,16 @@ used_by(int dir, const char *name, const char *by, vmedit_used *used, void *arg)
 	return n;
 }
 
+/* A disposable that nobody has got yet: startd throws it away when what it is made of has gone. */
+static bool
+kept_ready(const char *name)
+{
+	char path[sizeof RUN_PRELOAD + NAME_LEN_MAX + 2];
+
+	snprintf(path, sizeof path, RUN_PRELOAD "/%.31s", name);
+	return access(path, F_OK) == 0;
+}
+
 size_t
 vmedit_users(int dir, const char *name, vmedit_used *used, void *arg)
 {
@@ -479,7 +489,7 @@ vmedit_users(int dir, const char *name, vmedit_used *used, void *arg)
 		return 1;
 	}
 	while ((f = readdir(d)) != NULL)
-		if (name_ok(f->d_name) && strcmp(f->d_name, name) != 0)
+		if (name_ok(f->d_name) && strcmp(f->d_name, name) != 0 && !kept_ready(f->d_name))
 			n += used_by(dir, name, f->d_name, used, arg);
 	closedir(d);
 	return n;

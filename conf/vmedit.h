@@ -29,7 +29,8 @@ bool vmedit_tag(int dir, const char *name, const char *tag, bool there, struct v
 bool vmedit_remove(int dir, const char *name, struct vmconf_error *e);
 /*
  * The same, but not (EBUSY) while other files name it (as template, netvm, default_dispvm and so
- * on): used() hears of each, and of the key there. "defaults" is one of them.
+ * on): used() hears of each, and of the key there. "defaults" is one of them; disposables that
+ * are kept ready are not.
  */
 typedef void vmedit_used(void *arg, const char *by, const char *key);
 size_t vmedit_users(int dir, const char *name, vmedit_used *used, void *arg); /* how many */

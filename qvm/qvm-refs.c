@@ -77,10 +77,7 @@ ref_say(void *arg, const char *by, const char *key)
 	const char *name = arg;
 
 	if (strcmp(key, "template") == 0 && is_disposable(by))
-		say("%s: the template of %s, a disposable (qvm-kill %s ends it; qvm-prefs %s "
-		    "preload 0 "
-		    "keeps none ready)",
-		    name, by, by, name);
+		say("%s: the template of %s, a disposable (qvm-kill %s ends it)", name, by, by);
 	else if (strcmp(by, "defaults") == 0)
 		say("%s: the machine's %s (qubes-prefs %s%s --unset, or another)", name, key,
 		    strcmp(key, "netvm") == 0 || strcmp(key, "guivm") == 0 ||

@@ -298,12 +298,20 @@ kept() { ls /run/qubes/state/.preload 2>/dev/null | grep -m 1 '^disp'; }
 until_true kept
 disp=$(kept)
 like "$disp" '^disp[0-9]+$' 'preload of a qube that has just been made'
-like "$(err qvm-remove -f warm)" "warm: the template of disp[0-9]+, a disposable .*qvm-prefs warm preload 0" 'its disposable keeps it'
-qvm-prefs warm preload 0
-is_gone() { ! kept; }
+qvm-run -p --dispvm=warm 'qubesdb-read /name; sleep 1000' </dev/null >/tmp/said.$$ &
+caller=$!
+named() { grep -q disp /tmp/said.$$; }
+until_true named
+disp=$(cat /tmp/said.$$)
+like "$(err qvm-remove -f warm)" "warm: the template of $disp, a disposable .qvm-kill $disp ends it.$" "somebody's disposable keeps it"
+kill $caller
+is_gone() { [ ! -e "$vm/$disp" ] && kept >/dev/null; }
 until_true is_gone
-until_true qvm-remove -f warm
-is "$(left warm)" '' 'without it, it goes'
+is "$(rc qvm-remove -f warm)" 0 "one that is kept ready, and nobody's, does not"
+none_left() { [ -z "$(left warm)$(left disp)" ] && ! kept; }
+until_true none_left
+is "$(left warm)$(left disp)" '' 'it goes, too'
+rm -f /tmp/said.$$
 
 # --- QSB-050: a name that is used again brings nothing back
 local_private=$var/appvms/again/private

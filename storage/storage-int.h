@@ -61,8 +61,8 @@ bool op_step(const char *what); /* in the middle of a copy */
  * unlock_all. */
 bool lock_name(const char *name, short type); /* F_RDLCK, F_WRLCK; false: EAGAIN, or errno */
 bool lock_inode(int fd, short type);
-bool lock_links(
-    bool on); /* short: what generations there are, and who has which; waits, for 10 s */
+/* What generations there are, and who has which: held shortly, waited for 10 s. */
+bool lock_links(bool on);
 void unlock_all(void);
 void unlock_name(const char *name);
 

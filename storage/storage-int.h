@@ -64,6 +64,7 @@ bool lock_inode(int fd, short type);
 /* What generations there are, and who has which: held shortly, waited for 10 s. */
 bool lock_links(bool on);
 void unlock_all(void);
+bool lock_name_soon(const char *name); /* F_WRLCK; who sweeps has each for a moment: waits */
 void unlock_name(const char *name);
 
 bool has_file(const char *name); /* in vm.d; also when that cannot be told */

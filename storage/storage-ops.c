@@ -236,6 +236,12 @@ lock_name(const char *name, short type)
 	return lock_at(place("name", name, strlen(name)), type, 0);
 }
 
+bool
+lock_name_soon(const char *name)
+{
+	return lock_at(place("name", name, strlen(name)), F_WRLCK, LOCK_S);
+}
+
 void
 unlock_name(const char *name)
 {

@@ -167,7 +167,7 @@ storage_remove(const char *name)
 	char gone[LEAF];
 	const char *e = NULL;
 
-	if (!lock_name(name, F_WRLCK))
+	if (!lock_name_soon(name))
 		return failure("%s: its volumes are in use", name);
 	if (runs(name)) {
 		unlock_name(name);

@@ -23,7 +23,7 @@ struct program {
 #define PROGRAMS_READY_FD 3
 /* clang-format off */
 #define PROGRAMS_OF_EACH_QUBE \
-	{.argv = {LIBDIR "/qdbd", "-n", "3", "0", NULL}, .says_ready = true}, \
+	{.argv = {(LIBDIR "/qdbd"), "-n", "3", "0", NULL}, .says_ready = true}, \
 	{.argv = {LIBDIR "/qrexec-agent", NULL}}, \
 	{.argv = {LIBDIR "/updates-forward", NULL}, .may_end = true}
 /* clang-format on */

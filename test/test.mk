@@ -121,7 +121,7 @@ lint: gen
 	@O=$(O) sh test/lint.sh
 SYSTEM = $(wildcard test/system/*.t)
 check-system: all $(TEST_PROGS)
-	@$(SUDO) env PYTHONDONTWRITEBYTECODE=1 O=$(O) STATIC=$(STATIC) TOP=$(CURDIR) prove $(SYSTEM)
+	@$(SUDO) env PYTHONDONTWRITEBYTECODE=1 O=$(O) STATIC=$(STATIC) TOP=$(CURDIR) prove -j2 $(SYSTEM)
 
 .PHONY: deps-build deps-check demo check check-build lint check-system bench
 

@@ -12,8 +12,9 @@ TOOLS = os.environ["O"] + "/test/"
 
 
 def conf(name, **keys):
-    """A qube's file; the keys of the machine's defaults hold, too. private_ is the key private."""
-    write(VM + name, "label = red\n" + "".join("%s = %s\n" % (k.rstrip("_"), v) for k, v in keys.items()))
+    """A qube's file of root's, which may name paths anywhere; the keys of the machine's defaults hold, too. private_ is the
+    key private."""
+    write(VM + name, "name = %s\nlabel = red\n" % name + "".join("%s = %s\n" % (k.rstrip("_"), v) for k, v in keys.items()))
 
 
 def is_state(name, word):

@@ -266,7 +266,7 @@ refusal(const struct client *c)
 	}
 	if (daemons >= CLIENTS_BY_DAEMONS)
 		return "192 connections of qubes' daemons already";
-	return same >= CLIENTS_PER_UID ? "32 connections of this uid already" : NULL;
+	return same >= CLIENTS_PER_UID ? "64 connections of this uid already" : NULL;
 }
 
 static void

@@ -19,7 +19,7 @@
 
 #define CLIENTS_MAX 256
 #define CLIENTS_BY_DAEMONS 192 /* of qubes' daemons: there is room for people, startd, Dom0 */
-#define CLIENTS_PER_UID 32     /* of these; most are answered at once */
+#define CLIENTS_PER_UID 64     /* of these: a burst of a qube's calls comes before it is read */
 #define REQUEST_MS 5000	       /* from accept to the whole request */
 #define PROMPTS_MAX 8
 #define PROMPTS_QUEUED 4 /* of one source, behind the one shown */

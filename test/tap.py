@@ -6,7 +6,7 @@ there is. A test begins with
     in_house()
 and ends with done(). On real Xen (test/xen) it runs in Dom0 itself. SLOW: by how much a machine is slower than most; limits
 grow by it. LESS: what repeats something for its own sake does so that many times less."""
-import glob, os, re, signal, subprocess, sys, time, traceback
+import glob, os, re, signal, subprocess, sys, threading, time, traceback
 
 RUN, LOG, S6, VM = "/run/qubes", "/var/log/qubes", "/run/qubes/s6", "/etc/qubes/vm.d/"
 UID_BASE = GID_DAEMONS = 1900000000
@@ -17,6 +17,7 @@ LIMIT = 10 * SLOW  # seconds that an event is waited for
 HANGS = 2 * LIMIT  # seconds: a command that takes longer hangs
 _HZ = os.sysconf("SC_CLK_TCK")
 _rows = _bad = 0
+_turn = threading.Lock()  # some tests have threads
 # Who started us in the background may have had them ignored, and what we start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
@@ -55,9 +56,10 @@ def xen_only():
 
 def ok(good, name, note=""):
     global _rows, _bad
-    _rows += 1
-    _bad += not good
-    print("%sok %d - %s" % ("" if good else "not ", _rows, name), flush=True)
+    with _turn:
+        _rows += 1
+        _bad += not good
+        print("%sok %d - %s" % ("" if good else "not ", _rows, name), flush=True)
     if not good and note is not None:
         for line in str(note).splitlines()[-20:]:
             print("# " + line[:1000], flush=True)

@@ -35,7 +35,8 @@
 #define PEERS_PER_QUBE 16u /* of one */
 #define ROUTES_MAX 256u	   /* triggers not yet answered */
 #define WAITING_MAX 128u   /* of them, those the rate holds back */
-#define SETUPS_MAX 8u /* data channels being set up: xenstored gives a domain 10 transactions */
+#define ASKING_MAX 16u /* decisions at a time: policyd's connections are for all qubes, and few */
+#define SETUPS_MAX 8u  /* data channels being set up: xenstored gives a domain 10 transactions */
 #define SETUP_HOLD_MS                                                                              \
 	10u		 /* how long one counts after SERVICE_CONNECT: nobody says when it stands */
 #define RUNS_MAX 64u	 /* by hand: processes at a time */
@@ -183,7 +184,8 @@ void peers_port_freed(
 struct route;
 struct route_set {
 	struct route *first, **last;
-	unsigned n, waiting, setups, held; /* held: the call runs, the target tells its end */
+	unsigned n, waiting, asking, setups,
+	    held; /* held: the call runs, the target tells its end */
 	uint32_t next_id, timer;
 	uint64_t tokens, filled_ms; /* thousandths */
 	uint32_t rate, burst;

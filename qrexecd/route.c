@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A trigger's way. Managed: rate -> policyd -> startd if need be -> a place among the set-ups ->
- * the target's peer socket -> SERVICE_CONNECT. By hand: rate -> a place -> the runner. Refused
- * anywhere: SERVICE_REFUSED and a line with the reason.
+ * A trigger's way. Managed: rate -> a turn -> policyd -> startd if need be -> a place among the
+ * set-ups -> the target's peer socket -> SERVICE_CONNECT. By hand: rate -> a place -> the runner.
+ * Refused anywhere: SERVICE_REFUSED and a line with the reason.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +16,7 @@
 
 static void on_tick(struct loop *l, int fd, short revents, void *arg);
 static void route_go(struct route *r);
+static void ask_policy(struct route *r);
 
 void
 routes_init(struct qd *q)
@@ -60,6 +61,28 @@ give_place(struct route *r, uint32_t ms)
 	r->place = false;
 }
 
+static void
+on_turn(struct loop *l, int fd, short revents, void *arg)
+{
+	struct qd *q = arg;
+	struct route *r = q->routes.first;
+
+	(void)l, (void)fd, (void)revents;
+	q->routes.asking--;
+	while (r != NULL && r->state != R_TURN)
+		r = r->next;
+	if (r != NULL)
+		ask_policy(r);
+}
+
+static void
+give_turn(struct route *r)
+{
+	if (r->asking && loop_after(r->q->loop, 0, on_turn, r->q) == 0)
+		die("no memory");
+	r->asking = false;
+}
+
 void
 route_free(struct route *r)
 {
@@ -79,6 +102,7 @@ route_free(struct route *r)
 		s->waiting--;
 	if (r->taken != 0 && ports_free(&r->q->ports, r->domid, r->taken))
 		clients_wake(r->q);
+	give_turn(r);
 	give_place(r, r->connected && r->q->managed ? SETUP_HOLD_MS : 0);
 	helper_free(r->h);
 	helper_free(r->keeper);
@@ -380,6 +404,7 @@ on_policy(struct helper *h, const char *why)
 		why = heed(r, &a);
 	helper_free(h); /* it may be long until there is a place */
 	r->h = NULL;
+	give_turn(r);
 	if (why != NULL)
 		route_refuse(r, "policy", why);
 	else if (r->dom0)
@@ -393,8 +418,16 @@ on_policy(struct helper *h, const char *why)
 static void
 ask_policy(struct route *r)
 {
+	struct route_set *s = &r->q->routes;
 	struct buf b = {.max = KV_BYTES};
 
+	if (s->asking >= ASKING_MAX) {
+		r->state = R_TURN;
+		return;
+	}
+	s->asking++;
+	r->asking = true;
+	r->state = R_BUSY;
 	if (kv_put(&b, "source", r->q->name) && kv_put(&b, "intended_target", r->target) &&
 	    kv_put(&b, "service_and_arg", r->service) &&
 	    (!r->has_source || kv_put(&b, "requested_source", r->source)) && buf_put(&b, "\n", 2))

@@ -9,8 +9,9 @@ struct route {
 	struct route *next;
 	struct qd *q;
 	uint32_t id;
-	enum { R_RATE, R_BUSY, R_PLACE, R_CALL } state;
+	enum { R_RATE, R_TURN, R_BUSY, R_PLACE, R_CALL } state;
 	bool counted;	/* among the waiting for a token */
+	bool asking;	/* policyd */
 	bool place;	/* it holds one of the set-ups' */
 	bool connected; /* SERVICE_CONNECT has been sent */
 	bool stands;	/* Dom0's end of the channel does */

@@ -17,6 +17,7 @@
 #define AUTOSTARTED RUN_DIR "/vm/.autostarted"
 #define MADE_TRIES 50		    /* at boot the instance makers may come up after us */
 #define NO_ROOM "too little memory" /* how vmstart's reason begins then */
+#define STOPPED "it was to be stopped before it began"
 
 enum { S_BEGIN, S_FILE, S_NETVM, S_ROOM, S_GONE, S_MADE, S_UP, S_FAILED };
 
@@ -176,8 +177,10 @@ start_step(struct job *j, int status)
 			job_again(j);
 			return;
 		}
-		if (status == 0)
+		if (status == 0 && !job_waits(j->s, JOB_STOP, j->name))
 			return made(j);
+		if (status == 0)
+			snprintf(j->reason, sizeof j->reason, "%s", STOPPED);
 		break;
 	case S_UP:
 		if (status == 0)
@@ -208,7 +211,7 @@ on_cancel(struct loop *l, int fd, short revents, void *arg)
 	(void)l, (void)fd, (void)revents;
 	j->timer = 0;
 	if (start_rests(j))
-		job_end(j, false, NULL, "it was to be stopped before it began", 1);
+		job_end(j, false, NULL, STOPPED, 1);
 }
 
 void

@@ -6,7 +6,7 @@ there is. A test begins with
     in_house()
 and ends with done(). On real Xen (test/xen) it runs in Dom0 itself. SLOW: by how much a machine is slower than most; limits
 grow by it. LESS: what repeats something for its own sake does so that many times less."""
-import glob, os, re, signal, subprocess, sys, threading, time, traceback
+import contextlib, faulthandler, glob, os, re, signal, subprocess, sys, threading, time, traceback
 
 RUN, LOG, S6, VM = "/run/qubes", "/var/log/qubes", "/run/qubes/s6", "/etc/qubes/vm.d/"
 UID_BASE = GID_DAEMONS = 1900000000
@@ -18,6 +18,9 @@ HANGS = 2 * LIMIT  # seconds: a command that takes longer hangs
 _HZ = os.sysconf("SC_CLK_TCK")
 _rows = _bad = 0
 _turn = threading.Lock()  # some tests have threads
+# A file that hangs says where, and ends.
+if "FILE_LIMIT" in os.environ:
+    faulthandler.dump_traceback_later(int(os.environ["FILE_LIMIT"]) - 5, exit=True)
 # Who started us in the background may have had them ignored, and what we start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
@@ -124,6 +127,17 @@ def sh(*argv, limit=None, data=b""):
         return p.returncode, p.stdout.decode(errors="replace").strip()
     except subprocess.TimeoutExpired:
         return None, "hangs"
+
+
+@contextlib.contextmanager
+def instead_of(program, text):
+    """It is another for a while, which finds it as PROGRAM.real."""
+    os.rename(program, program + ".real")
+    write(program, text, 0o755)
+    try:
+        yield
+    finally:
+        os.rename(program + ".real", program)
 
 
 def kv(text):

@@ -121,7 +121,8 @@ lint: gen
 	@O=$(O) sh test/lint.sh
 SYSTEM = $(wildcard test/system/*.t)
 check-system: all $(TEST_PROGS)
-	@$(SUDO) env PYTHONDONTWRITEBYTECODE=1 O=$(O) STATIC=$(STATIC) TOP=$(CURDIR) prove -j2 $(SYSTEM)
+	@$(SUDO) env PYTHONDONTWRITEBYTECODE=1 FILE_LIMIT=600 O=$(O) STATIC=$(STATIC) TOP=$(CURDIR) \
+		timeout --foreground -k 10 1800 prove -j2 $(SYSTEM)
 
 .PHONY: deps-build deps-check demo check check-build lint check-system bench
 

@@ -265,17 +265,18 @@ def without_end():
     sh("qvm-shutdown", "--wait", "late")
 
 
+VMSTART = "/usr/lib/qubes/vmstart"
+NEVER_UP = """#!/bin/sh
+case "$*" in -n*%s*) exec sleep 1000 ;; esac
+exec %s.real "$@"
+"""
+
+
 def places_for_people():
     """Its disposables never come up: not all places of those that are started at once are theirs."""
     if XEN:
         return
-    vmstart = "/usr/lib/qubes/vmstart"
-    os.rename(vmstart, vmstart + ".real")
-    write(vmstart, """#!/bin/sh
-case "$*" in -n*disp*) exec sleep 1000 ;; esac
-exec %s.real "$@"
-""" % vmstart, 0o755)
-    try:
+    with instead_of(VMSTART, NEVER_UP % ("disp", VMSTART)):
         tickets = [decide("work", "@dispvm:base").get("ticket") for _ in range(9)]
         held = [as_qrexecd("work", "start.sock", "op=start", "ticket=" + t) for t in tickets if t]
         ok(until(lambda: len(disps()) >= 6), "%d disposables are being started for a qube" % len(held), disps())
@@ -284,8 +285,6 @@ exec %s.real "$@"
         r = sh("qvm-start", "base", limit=HANGS)
         eq(r[0], 0, "and another one")
         eq(len(disps()), 6, "six were begun")
-    finally:
-        os.rename(vmstart + ".real", vmstart)
     for s in held:
         s.close()
     ok(until(lambda: not disps(), 60 * SLOW), "they go", disps())
@@ -297,13 +296,7 @@ def places_beside_a_management_qube():
     if XEN:
         return
     slow = ["slow%d" % i for i in range(8)]
-    vmstart = "/usr/lib/qubes/vmstart"
-    os.rename(vmstart, vmstart + ".real")
-    write(vmstart, """#!/bin/sh
-case "$*" in -n*slow*) exec sleep 1000 ;; esac
-exec %s.real "$@"
-""" % vmstart, 0o755)
-    try:
+    with instead_of(VMSTART, NEVER_UP % ("slow", VMSTART)):
         for n in slow:
             write(VM + n, "label = red\n")
         held = [as_qrexecd(None, "start.sock", "op=start", "name=" + n, uid=UID_BASE + 4) for n in slow]
@@ -311,8 +304,6 @@ exec %s.real "$@"
         ok(until(lambda: begun() >= 6), "adminapid asks for eight starts, none of which comes up", begun())
         r = sh("qvm-start", "late", limit=HANGS)
         eq((r[0], begun()), (0, 6), "a person starts a qube; six were begun")
-    finally:
-        os.rename(vmstart + ".real", vmstart)
     for n in slow[:6]:
         answer(as_qrexecd(None, "start.sock", "op=kill", "name=" + n, uid=0))
     got = [answer(s).get("result") for s in held]

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: ISC
 # The life of qubes: paused, started after their netvms, ended before them; disposables, and those that are kept ready;
 # what is left of them when somebody dies in between.
-import os, re, signal, socket, subprocess, sys, time
+import os, re, shutil, signal, socket, subprocess, sys, time
 
 sys.path[0] += "/.."
 from tap import *
@@ -561,8 +561,7 @@ def wanted_memory():
     until(lambda: len(ready()) == 2, 20 * SLOW)
     conf("big")
     vmstart = "/usr/lib/qubes/vmstart"
-    os.rename(vmstart, vmstart + ".real")
-    write(vmstart, """#!/usr/bin/env python3
+    with instead_of(vmstart, """#!/usr/bin/env python3
 import os, socket, sys
 if sys.argv[-1] == "big" and "-n" in sys.argv and any(f.startswith("disp") for f in os.listdir("/etc/qubes/vm.d")):
     s = socket.socket(socket.AF_UNIX)
@@ -571,19 +570,33 @@ if sys.argv[-1] == "big" and "-n" in sys.argv and any(f.startswith("disp") for f
     s.recv(100)
     sys.exit(111)
 os.execv("%s.real", ["vmstart"] + sys.argv[1:])
-""" % (START, vmstart), 0o755)
-    try:
+""" % (START, vmstart)):
         ok_ask("it starts", op="start", name="big")
         nothing_left("what was kept ready is gone")
         time.sleep(0.3)
         eq(disposables(), [], "and does not take the memory again at once")
-    finally:
-        os.rename(vmstart + ".real", vmstart)
     kill("big")
     ok(until(lambda: len(ready()) == 2, 20 * SLOW), "memory is free: they are made again")
     os.unlink(VM + "big")
     conf("base", "template_for_dispvms = true\n")
     nothing_left("nothing is left", 20 * SLOW)
+
+
+def killed_early():
+    """A start that is to end before there is a vmstart which could hear it."""
+    conf("big")
+    create, go = shutil.which("s6-instance-create"), "/run/go"
+    os.mkfifo(go)
+    with instead_of(create, "#!/bin/sh\nread x <%s\nexec %s.real \"$@\"\n" % (go, create)):
+        begun = Ask(op="start", name="big")
+        with open(go, "w") as f:  # when somebody reads
+            end = Ask(op="kill", name="big")
+            ask(op="nonsense")  # so it has been read
+            print("go", file=f)
+        eq((begun.answer().get("reason"), end.answer().get("result")), ("it was to be stopped before it began", "ok"),
+           "a qube is killed before its vmstart is there")
+    os.unlink(go)
+    nothing_left("nothing is left")
 
 
 def numbers():
@@ -661,6 +674,6 @@ def crashed():
     ok("Crashed" in seen, "a crash is seen as Crashed while it is cleaned up after", seen)
 
 
-rows([paused, networks, displays, edited, crashed, keeper_killed, numbers, number_of_the_dying, disposable, callers_that_die, startd_killed, many, swept, disk_full,
+rows([paused, networks, displays, edited, crashed, keeper_killed, killed_early, numbers, number_of_the_dying, disposable, callers_that_die, startd_killed, many, swept, disk_full,
       preloaded, preload_killed, wanted_memory, autostart])
 done()

@@ -15,6 +15,7 @@ SLOW, LESS = (int(os.environ.get(k, "1")) for k in ("SLOW", "LESS"))
 # A file that must be more, or less, patient sets tap.LIMIT and tap.HANGS.
 LIMIT = 10 * SLOW  # seconds that an event is waited for
 HANGS = 2 * LIMIT  # seconds: a command that takes longer hangs
+ROW = 20 * LIMIT  # seconds: one function of rows()
 _HZ = os.sysconf("SC_CLK_TCK")
 _rows = _bad = 0
 _turn = threading.Lock()  # some tests have threads
@@ -73,6 +74,10 @@ def eq(got, want, name):
     return ok(got == want, name, "got %r, wanted %r" % (got, want))
 
 
+def _too_long(*_):
+    raise TimeoutError("not over after %d s" % ROW)
+
+
 def rows(table, but=()):
     """Runs those that the command line names, or all but some: functions; one that breaks is a row that failed."""
     named = sys.argv[1:]
@@ -80,10 +85,13 @@ def rows(table, but=()):
         if f.__name__ not in named if named else f in but:
             continue
         began = time.monotonic()
+        signal.signal(signal.SIGALRM, _too_long)
+        signal.alarm(ROW)
         try:
             f()
         except Exception as e:
             ok(False, "%s: %s" % (f.__name__, type(e).__name__), traceback.format_exc())
+        signal.alarm(0)
         print("# %s: %.1f s" % (f.__name__, time.monotonic() - began), flush=True)
 
 

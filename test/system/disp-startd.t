@@ -114,8 +114,10 @@ def through():
 
 def both_daemons_say_it():
     """A big answer is whole although the disposable may go as soon as its service has ended."""
+    ended = s.ended
     r = calls("head -c 3000000 /dev/zero; exit 0\n")
     eq((r.returncode, len(r.stdout)), (0, 3000000), "3 MB from a disposable")
+    ok(until(lambda: s.ended == ended + 1), "and its connection ends")
 
 
 def refused():

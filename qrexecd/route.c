@@ -38,49 +38,47 @@ tick_later(struct qd *q)
 		s->timer = loop_after(q->loop, ms, on_tick, q);
 }
 
+static struct route *
+first_in(const struct qd *q, int state)
+{
+	struct route *r = q->routes.first;
+
+	while (r != NULL && (int)r->state != state)
+		r = r->next;
+	return r;
+}
+
 static void
 on_place(struct loop *l, int fd, short revents, void *arg)
 {
 	struct qd *q = arg;
-	struct route *r = q->routes.first;
+	struct route *r = first_in(q, R_PLACE);
 
 	(void)l, (void)fd, (void)revents;
 	q->routes.setups--;
-	while (r != NULL && r->state != R_PLACE)
-		r = r->next;
 	if (r != NULL)
 		route_go(r);
-}
-
-/* Always by a timer: nobody's way starts from within another's end. */
-static void
-give_place(struct route *r, uint32_t ms)
-{
-	if (r->place && loop_after(r->q->loop, ms, on_place, r->q) == 0)
-		die("no memory");
-	r->place = false;
 }
 
 static void
 on_turn(struct loop *l, int fd, short revents, void *arg)
 {
 	struct qd *q = arg;
-	struct route *r = q->routes.first;
+	struct route *r = first_in(q, R_TURN);
 
 	(void)l, (void)fd, (void)revents;
 	q->routes.asking--;
-	while (r != NULL && r->state != R_TURN)
-		r = r->next;
 	if (r != NULL)
 		ask_policy(r);
 }
 
+/* What it holds. Always by a timer: nobody's way starts from within another's end. */
 static void
-give_turn(struct route *r)
+give(struct route *r, bool *held, uint32_t ms, loop_fn *next)
 {
-	if (r->asking && loop_after(r->q->loop, 0, on_turn, r->q) == 0)
+	if (*held && loop_after(r->q->loop, ms, next, r->q) == 0)
 		die("no memory");
-	r->asking = false;
+	*held = false;
 }
 
 void
@@ -102,8 +100,8 @@ route_free(struct route *r)
 		s->waiting--;
 	if (r->taken != 0 && ports_free(&r->q->ports, r->domid, r->taken))
 		clients_wake(r->q);
-	give_turn(r);
-	give_place(r, r->connected && r->q->managed ? SETUP_HOLD_MS : 0);
+	give(r, &r->asking, 0, on_turn);
+	give(r, &r->place, r->connected && r->q->managed ? SETUP_HOLD_MS : 0, on_place);
 	helper_free(r->h);
 	helper_free(r->keeper);
 	loop_cancel(r->q->loop, r->done);
@@ -244,7 +242,7 @@ connect_caller(struct route *r)
 		route_free(r);
 		return;
 	}
-	give_place(r, SETUP_HOLD_MS);
+	give(r, &r->place, SETUP_HOLD_MS, on_place);
 	r->state = R_CALL;
 	r->q->routes.n--;
 	r->q->routes.held++;
@@ -358,7 +356,7 @@ route_start(struct route *r)
 {
 	char request[64];
 
-	give_place(r, 0);
+	give(r, &r->place, 0, on_place);
 	r->started = true;
 	snprintf(request, sizeof(request), "op=start\nticket=%s\n\n", r->ticket);
 	ask(r, START_SOCK, START_MS, request, on_start);
@@ -404,7 +402,7 @@ on_policy(struct helper *h, const char *why)
 		why = heed(r, &a);
 	helper_free(h); /* it may be long until there is a place */
 	r->h = NULL;
-	give_turn(r);
+	give(r, &r->asking, 0, on_turn);
 	if (why != NULL)
 		route_refuse(r, "policy", why);
 	else if (r->dom0)

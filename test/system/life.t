@@ -668,10 +668,11 @@ def crashed():
         return
     conf("work")
     start("work")
-    seen = set()
+    for i in range(20000):  # that takes a while to clean up
+        os.close(os.open("%s/local/work/%d" % (RUN, i), os.O_CREAT))
     os.kill(int(state("work")["init_pid"]), signal.SIGKILL)
-    until(lambda: seen.add(state("work").get("state")) or is_state("work", "Halted"), step=0)
-    ok("Crashed" in seen, "a crash is seen as Crashed while it is cleaned up after", seen)
+    ok(until(lambda: is_state("work", "Crashed"), 2 * SLOW, step=0), "a crash is seen as Crashed while it is cleaned up after", state("work"))
+    ok(until(lambda: is_state("work", "Halted")), "and then as Halted", state("work"))
 
 
 rows([paused, networks, displays, edited, crashed, keeper_killed, killed_early, numbers, number_of_the_dying, disposable, callers_that_die, startd_killed, many, swept, disk_full,

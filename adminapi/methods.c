@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "adminapi.h"
+#include "label.h"
 #include "log.h"
 #include "vmprops.h"
 
@@ -140,47 +141,42 @@ vmclass_list(struct call *c, struct view *v)
 	lines(c, "AdminVM\nAppVM\nDispVM\nRemoteVM\nStandaloneVM\nTemplateVM\n");
 }
 
-/* spec/vm 5; in the order of their numbers */
-static const struct label {
-	const char *name, *colour;
-} labels[] = {{"red", "0xcc0000"}, {"orange", "0xf57900"}, {"yellow", "0xedd400"},
-    {"green", "0x73d216"}, {"gray", "0x555555"}, {"blue", "0x3465a4"}, {"purple", "0x75507b"},
-    {"black", "0x000000"}};
-#define NLABELS (sizeof(labels) / sizeof(*labels))
-
 static void
 label_list(struct call *c, struct view *v)
 {
 	(void)v;
 	answer_ok(c->out);
-	for (size_t i = 0; i < NLABELS; i++)
+	for (size_t i = 0; i < LABELS; i++)
 		(void)buf_printf(c->out, "%s\n", labels[i].name);
 }
 
 static const struct label *
-label_named(struct call *c)
+asked_for(struct call *c)
 {
-	for (size_t i = 0; i < NLABELS; i++)
-		if (strcmp(labels[i].name, c->rq->arg) == 0)
-			return &labels[i];
-	answer_exception(c->out, "QubesLabelNotFoundError", "No such label: '%s'", c->rq->arg);
-	return NULL;
+	const struct label *l = label_named(c->rq->arg);
+
+	if (l == NULL)
+		answer_exception(
+		    c->out, "QubesLabelNotFoundError", "No such label: '%s'", c->rq->arg);
+	return l;
 }
 
 static void
 label_get(struct call *c, struct view *v)
 {
-	const struct label *l = label_named(c);
+	const struct label *l = asked_for(c);
 
 	(void)v;
-	if (l != NULL)
-		lines(c, l->colour);
+	if (l == NULL)
+		return;
+	answer_ok(c->out);
+	(void)buf_printf(c->out, "0x%06x", (unsigned)l->rgb);
 }
 
 static void
 label_index(struct call *c, struct view *v)
 {
-	const struct label *l = label_named(c);
+	const struct label *l = asked_for(c);
 
 	(void)v;
 	if (l == NULL)

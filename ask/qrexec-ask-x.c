@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "ask/qrexec-ask.h"
+#include "label.h"
 #include "log.h"
 
 #define OK_AFTER_MS 1000
@@ -40,19 +41,6 @@ struct window {
 	bool focus;
 	uint64_t ok_at;
 	uint32_t timer;
-};
-
-static const struct {
-	const char *label, *colour;
-} labels[] = {
-    {"red", "#cc0000"},
-    {"orange", "#f57900"},
-    {"yellow", "#edd400"},
-    {"green", "#73d216"},
-    {"gray", "#999999"},
-    {"blue", "#3465a4"},
-    {"purple", "#75507b"},
-    {"black", "#000000"},
 };
 
 static unsigned long
@@ -111,12 +99,15 @@ draw_row(struct window *w, size_t i)
 {
 	const char *icon = w->m->icons[i], *dash = icon != NULL ? strrchr(icon, '-') : NULL;
 	int y = list_y(w) + (int)(i - w->top) * w->row;
+	const struct label *label = dash != NULL ? label_named(dash + 1) : NULL;
 	bool on = i == w->chosen;
+	char rgb[8];
 
 	fill(w, on ? "#3465a4" : "white", MARGIN, y, WIDTH - 2 * MARGIN, w->row);
-	for (size_t k = 0; dash != NULL && k < sizeof(labels) / sizeof(*labels); k++)
-		if (strcmp(labels[k].label, dash + 1) == 0)
-			fill(w, labels[k].colour, MARGIN + 4, y + 3, w->row - 6, w->row - 6);
+	if (label != NULL) {
+		snprintf(rgb, sizeof rgb, "#%06x", (unsigned)label->rgb);
+		fill(w, rgb, MARGIN + 4, y + 3, w->row - 6, w->row - 6);
+	}
 	text(w, on ? "white" : "black", MARGIN + w->row + 4, y + 2, "", w->m->targets[i]);
 }
 

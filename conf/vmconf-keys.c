@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "label.h"
 #include "vmconf-keys.h"
 
 #define TIMEOUT_MAX 86400u
@@ -87,11 +88,8 @@ store(struct vmconf *c, const struct key *k, const char *val)
 static const char *
 set_label(struct vmconf *c, const struct key *k, const char *val)
 {
-	static const char *const labels[] = {
-	    "red", "orange", "yellow", "green", "gray", "blue", "purple", "black", NULL};
-
-	return one_of(labels, val) ? store(c, k, val)
-				   : "not red, orange, yellow, green, gray, blue, purple or black";
+	return label_named(val) ? store(c, k, val)
+				: "not red, orange, yellow, green, gray, blue, purple or black";
 }
 
 static const char *

@@ -9,6 +9,7 @@
 
 #define AGENT_SOCK "/var/run/qubes/qrexec-agent"
 #define CHANNEL_MS 120000 /* how long a caller may take to open its end */
+#define ORPHAN_MS 5000	  /* the same when its agent has gone */
 
 /*
  * The rest of a data child's life: opens the channel (domain, port), starts what command says

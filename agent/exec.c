@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -245,6 +246,18 @@ call(struct vchan *v, bool just, const char *untrusted_command)
 	return program_call(v, just, &c, &s);
 }
 
+/* An agent that was killed may have done so before its caller knew where to come. */
+static bool
+caller_comes(struct vchan *v)
+{
+	const int agent = (int)syscall(SYS_pidfd_open, getppid(), 0);
+	const bool comes = vchan_wait(v, CHANNEL_MS, agent) || vchan_wait(v, ORPHAN_MS, -1);
+
+	if (agent >= 0)
+		close(agent);
+	return comes;
+}
+
 void
 data_child(bool just, uint32_t domain, uint32_t port, const char *command)
 {
@@ -256,7 +269,7 @@ data_child(bool just, uint32_t domain, uint32_t port, const char *command)
 	sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_SETMASK, &set, NULL);
 	v = vchan_open(VCHAN_CLIENT, NULL, vchan_self(), domain, port);
-	if (v == NULL || !vchan_wait(v, CHANNEL_MS, -1)) {
+	if (v == NULL || !caller_comes(v)) {
 		logit("the caller's channel %u.%u did not come", domain, port);
 		_exit(EXIT_QREXEC);
 	}

@@ -251,6 +251,22 @@ def dom0_goes_and_comes_back_while_a_call_runs(q):
 
 
 @test
+def nobody_comes_for_a_call_and_the_agent_is_killed():
+    q = Qube()
+    try:
+        q.dom0().put(EXEC, struct.pack("<LL", 0, 600) + ("%s:true" % ME).encode() + b"\0")
+        pid = until(lambda: children(q.agent.pid), "a child")[0]
+        q.agent.kill()
+        until(lambda: not os.path.exists("/proc/%s" % pid), "it does not wait for long")
+        assert q.logged("the caller's channel 0.600 did not come")
+        q.agent.wait()
+        q.agent = subprocess.Popen([AGENT, "--agent-socket=" + q.sock], env=q.env, stderr=q.log)
+        q.dom0()
+    finally:
+        q.end()
+
+
+@test
 def the_link_ends_with_the_agent_though_calls_go_on():
     q = Qube()
     try:

@@ -27,6 +27,8 @@ qubes() { # NAME...: these run; those that a saved machine has running already s
 ok() { # RESULT(0|1...) NAME
 	tap_n=$((tap_n + 1))
 	if [ "$1" = 0 ]; then echo "ok $tap_n - $2"; else echo "not ok $tap_n - $2"; tap_red=1; fi
+	# prove alone would say a number only
+	[ "$1" = 0 ] || [ -z "${HARNESS_ACTIVE-}" ] || [ -n "${HARNESS_IS_VERBOSE-}" ] || echo "${0##*/}: not ok $tap_n - $2" >&2
 }
 is() { # GOT WANT NAME
 	if [ "$1" = "$2" ]; then ok 0 "$3"; else ok 1 "$3"; echo "# got '$1', wanted '$2'" | head -c 600; echo; fi

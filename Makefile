@@ -29,7 +29,7 @@ CFLAGS += -std=c11 $(OPT) $(WARN) -fstack-protector-strong -fPIE -ffunction-sect
 LDFLAGS += -Wl,-z,relro,-z,now,--gc-sections,--as-needed
 
 # Each room says in its files.mk:
-#   PROGS SRC_<prog> LIBS_<prog>   programs; HOST_PROGS: the dynamic ones (libX11)
+#   PROGS SRC_<prog> LIBS_<prog>   programs; HOST_PROGS: those against glibc (X), LINK_<prog>: -static-pie, not dynamic
 #   USER_PROGS                     those that go to BINDIR; all others go to LIBDIR
 #   LINKS                          NEW_PATH:PROG, names that scripts know; or NEW_PATH:/PATH
 #   INSTALL_FILES                  SOURCE:DESTINATION[:MODE]
@@ -37,7 +37,7 @@ LDFLAGS += -Wl,-z,relro,-z,now,--gc-sections,--as-needed
 # xen says where Xen's libraries are; image packs what all others build.
 ROOMS_local = local
 ROOMS_xen = xen xendom
-ROOMS = lib $(ROOMS_$(BACKEND)) conf rpc engine policy ask qpolicy qrexecd dom0 agent chand console storage vmstart startd volumes qvm adminapi services qdb libqubesdb s6 \
+ROOMS = lib $(ROOMS_$(BACKEND)) conf rpc engine policy ask qpolicy qrexecd dom0 agent chand console storage vmstart startd volumes qvm adminapi services qdb libqubesdb guid gui-agent display icons s6 \
 	$(if $(filter xen,$(BACKEND)),image)
 PROGS =
 HOST_PROGS =
@@ -89,7 +89,7 @@ define HOST_RULE
 $(O)/bin/$(1): $$(SRC_$(1):%.c=$(O)/hobj/%.o) $(LIB_SRC:%.c=$(O)/hobj/%.o)
 	@mkdir -p $$(@D)
 	@echo ld $$@
-	$Q$(HOSTCC) $(LDFLAGS) -pie -o $$@ $$^ $$(LIBS_$(1))
+	$Q$(HOSTCC) $(LDFLAGS) $$(or $$(LINK_$(1)),-pie) -o $$@ $$^ $$(LIBS_$(1))
 endef
 $(foreach p,$(HOST_PROGS),$(eval $(call HOST_RULE,$(p))))
 

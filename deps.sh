@@ -1,18 +1,23 @@
 #!/bin/sh
 # SPDX-License-Identifier: ISC
-# Installs what is missing, by Debian package name: deps.sh [build|check|image]
+# Installs what is missing, by Debian package name: deps.sh [build|demo|check|image]
 set -eu
 
-build='gcc libc6-dev make musl-tools linux-libc-dev libseccomp-dev libx11-dev s6 execline util-linux'
-check="$build git libcmocka-dev perl python3 clang libclang-rt-14-dev clang-format clang-tidy cppcheck
-	mandoc valgrind xvfb xdotool x11-utils binutils procps libxen-dev"
+build='gcc libc6-dev make musl-tools linux-libc-dev libseccomp-dev libx11-dev libxcb1-dev libxcb-shm0-dev
+	libxcb-composite0-dev libxcb-damage0-dev libxcb-xtest0-dev libxcb-xfixes0-dev libxcb-randr0-dev
+	libxcb-render0-dev libxcb-shape0-dev libxau-dev libxdmcp-dev s6 execline util-linux'
+demo="$build python3 xvfb xterm"
+check="$demo git libcmocka-dev perl clang libclang-rt-14-dev clang-format clang-tidy cppcheck
+	mandoc valgrind xdotool openbox twm x11-utils
+	xclip l3afpad binutils procps libxen-dev"
 image="$build binutils dpkg-dev python3 libxen-dev squashfs-tools xorriso mtools grub-common grub-pc-bin
 	grub-efi-amd64-bin zstd xz-utils qemu-system-x86"
 case ${1-build} in
 build) want=$build ;;
 image) want=$image ;;
+demo) want=$demo ;;
 check) want=$check ;;
-*) echo 'usage: deps.sh [build|check|image]' >&2; exit 100 ;;
+*) echo 'usage: deps.sh [build|demo|check|image]' >&2; exit 100 ;;
 esac
 
 missing=

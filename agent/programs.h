@@ -12,7 +12,7 @@
 struct program {
 	char *argv[5];
 	const char *tty; /* NULL: as process 1 has it */
-	bool may_end;	 /* with 0: then it is not wanted here */
+	bool may_end;	 /* with 0, or there is none: then it is not wanted here */
 	bool says_ready; /* a newline to PROGRAMS_READY_FD; at first the others wait for that */
 	/* programs.c's own: */
 	pid_t pid;
@@ -25,7 +25,8 @@ struct program {
 #define PROGRAMS_OF_EACH_QUBE \
 	{.argv = {(LIBDIR "/qdbd"), "-n", "3", "0", NULL}, .says_ready = true}, \
 	{.argv = {LIBDIR "/qrexec-agent", NULL}}, \
-	{.argv = {LIBDIR "/updates-forward", NULL}, .may_end = true}
+	{.argv = {LIBDIR "/updates-forward", NULL}, .may_end = true}, \
+	{.argv = {LIBDIR "/gui-agent", (char *)"--qube", NULL}, .may_end = true}
 /* clang-format on */
 
 /* Blocks the signals wanted (0 ends the list): programs_run returns them. */

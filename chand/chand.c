@@ -44,7 +44,7 @@ static const struct daemon {
 	uint32_t port; /* of a server, the only one */
 } daemons[] = {
     {PROG_QREXECD, 1u << CHAN_CLIENT | 1u << CHAN_WATCH, 16, 0},
-    {PROG_GUID, 1u << CHAN_CLIENT | 1u << CHAN_WATCH | 1u << CHAN_GRANTS, 256, 0},
+    {PROG_GUID, 1u << CHAN_CLIENT | 1u << CHAN_WATCH | 1u << CHAN_GRANTS, 16, 0},
     {PROG_QDB, 1u << CHAN_SERVER | 1u << CHAN_WATCH, 4, QDB_PORT},
 };
 
@@ -145,6 +145,15 @@ on_peer_came(struct loop *l, int fd, short revents, void *arg)
 	withdraw(arg);
 }
 
+/* It has let go, and its turn in the loop is still to come. */
+static bool
+hung_up(const struct peer *p)
+{
+	char byte;
+
+	return recv(p->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static void
 serve(struct peer *p)
 {
@@ -169,7 +178,6 @@ static void
 on_retry(struct loop *l, int tfd, short revents, void *arg)
 {
 	struct peer *p = arg;
-	char byte;
 	int fd;
 
 	(void)tfd;
@@ -177,7 +185,7 @@ on_retry(struct loop *l, int tfd, short revents, void *arg)
 	p->timer = 0;
 	p->soon = false;
 	/* The qube would take one that nobody waits for any more for its peer. */
-	if (recv(p->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+	if (hung_up(p))
 		return peer_free(p);
 	p->looks++;
 	fd = backend_connect(p->dom, p->port);
@@ -198,7 +206,7 @@ pages_of(const struct domain *d)
 	uint32_t n = 0;
 
 	for (const struct peer *p = s.peers; p; p = p->next)
-		n += p->dom == d ? p->pages : 0;
+		n += p->pages > 0 && p->dom == d && !hung_up(p) ? p->pages : 0;
 	return n;
 }
 
@@ -353,7 +361,7 @@ known(struct peer *p)
 	}
 	p->person = !p->daemon && sock_peer_is_person(p->fd, s.people);
 	for (const struct peer *o = s.peers; o && !p->person; o = o->next)
-		same += !o->person && o->uid == p->uid;
+		same += !o->person && o->uid == p->uid && !hung_up(o);
 	return same > most ? "this uid has too many connections" : NULL;
 }
 

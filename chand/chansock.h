@@ -5,7 +5,7 @@
  * empty line:
  *
  *   role=client|server  port=N  [domid=N]
- *   role=grants  pages=N  [domid=N]     Xen: a memfd attached, from whose start N 32-bit grant
+ *   role=grants  pages=N  [domid=N]     a memfd attached, from whose start N 32-bit grant
  *                                       references are read: answered by one descriptor for mmap
  *   role=watch  [domid=N]               nothing but the control descriptor (after chand was killed)
  *
@@ -22,6 +22,9 @@
  * refusal, or another domid: let go). Closing it before the peer came withdraws a server. Who has
  * a server writes a newline when the peer has come: what shows the server to the qube is removed.
  *
+ * On the local backend references are pages of a file that the qube has made, grants/FIRST below
+ * RUN_LOCAL/NAME, and have to follow each other: FIRST, FIRST + 1 (grant_file, lib/grant.h).
+ *
  * On the local backend chand also plays xenstore between qubes: a socket vchan.A.B.PORT.sock that
  * qube A binds in its own directory (RUN_LOCAL/A, its /run/vchan) is linked into B's, and unlinked
  * with it.
@@ -32,10 +35,11 @@
 #define CHAN_REQUEST_MAX 256
 #define CHAN_CAME "\n"
 /*
- * Mapped pages of one qube, by role=grants, all its daemons together, as long as the control
- * descriptors are open. A daemon that was taken over could close them and keep what it mapped, up
- * to its limit of memory (sandbox.h). A window of 1920 x 1080 has 2,025; a screen of 3840 x 2160,
- * four times over, 32,400 (spec/gui).
+ * Pages of one qube, by role=grants, all its daemons together, as long as the control descriptors
+ * are open. guid closes these at once, so that a window takes no connection: it counts what it has
+ * mapped itself (guid/pixels.c), and its channel's tells it that the domain went away. So could a
+ * daemon that was taken over, and keep what it mapped, up to its limit of memory (sandbox.h). A
+ * window of 1920 x 1080 has 2,025; a screen of 3840 x 2160, four times over, 32,400 (spec/gui).
  */
 #define CHAN_QUBE_PAGES 32768u
 

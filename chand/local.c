@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "backend.h"
+#include "grant.h"
 #include "ids.h"
 #include "log.h"
 #include "paths.h"
@@ -72,18 +73,25 @@ find(uint32_t domid)
 	return d;
 }
 
+/* Of one of the qube's own users. */
+static bool
+is_its(const struct domain *d, uid_t uid)
+{
+	const uid_t low = LOCAL_UID_BASE + LOCAL_UID_RANGE * d->qid;
+
+	return uid >= low && uid - low < LOCAL_UID_RANGE;
+}
+
 /* A socket that the qube itself made: an O_PATH descriptor and its name below /proc, or -1. */
 static int
 own_socket(const struct domain *d, const char *name, char proc[32])
 {
-	const uid_t low = LOCAL_UID_BASE + LOCAL_UID_RANGE * d->qid;
 	const int fd = openat(d->dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 
 	if (fd < 0)
 		return -1;
-	if (fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode) || st.st_uid < low ||
-	    st.st_uid - low >= LOCAL_UID_RANGE) {
+	if (fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode) || !is_its(d, st.st_uid)) {
 		close(fd);
 		errno = EPERM;
 		return -1;
@@ -273,16 +281,27 @@ backend_connect(const struct domain *d, uint32_t port)
 	return fd;
 }
 
+/* In a directory that the qube has made, and may make something else of at any time. */
 int
 backend_map(const struct domain *d, const uint32_t *untrusted_refs, size_t n)
 {
-	(void)d, (void)untrusted_refs, (void)n;
-	errno = ENOSYS;
-	return -1;
+	const int dir = openat(d->dir, "grants", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = dir < 0 ? -1 : grant_file(dir, untrusted_refs, n), e = errno;
+	struct stat st;
+
+	if (fd >= 0 && (fstat(fd, &st) < 0 || !is_its(d, st.st_uid))) {
+		close(fd);
+		fd = -1;
+		e = EACCES;
+	}
+	if (dir >= 0)
+		close(dir);
+	errno = e;
+	return fd;
 }
 
 const char *
 backend_why(int error)
 {
-	return error == ENOSYS ? "the local backend has no pages to show yet" : strerror(error);
+	return grant_file_why(error);
 }

@@ -11,7 +11,7 @@
 
 static set_fn set_bool, set_label, set_name, set_root, set_secs, set_service, set_tags, set_type,
     set_user, set_uuid, set_count, set_mode, set_kernel, set_opts, set_mac, set_ip, set_zone,
-    set_layout, set_size;
+    set_layout, set_size, set_display;
 
 static const struct key keys[] = {
 #define NAMED(name, f, set, flags)                                                                 \
@@ -28,6 +28,7 @@ static const struct key keys[] = {
     KEY(relayvm, set_name, 0),
     KEY(transport_rpc, set_service, 0),
     KEY(guivm, set_name, GLOBAL),
+    KEY(display, set_display, GLOBAL | INHERIT),
     KEY(default_user, set_user, GLOBAL | INHERIT),
     KEY(root, set_root, GLOBAL | INHERIT | PATH),
     KEY(template_for_dispvms, set_bool, 0),
@@ -308,6 +309,18 @@ set_zone(struct vmconf *c, const struct key *k, const char *val)
 		if (*p != '/' && *p != '+' && (*p == '.' || !service_byte((unsigned char)*p)))
 			return "not a time zone like Europe/Warsaw";
 	return *val != '/' ? store(c, k, val) : "not a time zone like Europe/Warsaw";
+}
+
+static const char *
+set_display(struct vmconf *c, const struct key *k, const char *val)
+{
+	const size_t n = *val == ':' ? strspn(val + 1, "0123456789") : 0;
+	const size_t screen = n > 0 && val[1 + n] == '.' ? strspn(val + 2 + n, "0123456789") : 0;
+	const size_t whole = n > 0 ? 1 + n + (screen > 0 ? 1 + screen : 0) : 0;
+
+	if (*val != '\0' && (whole == 0 || val[whole] != '\0' || n > 4 || screen > 1))
+		return "not :N, as DISPLAY has it";
+	return store(c, k, val);
 }
 
 /* Layout, variant, options. */

@@ -29,6 +29,7 @@
 #define VM_ZONE_LEN 63
 #define VM_IP6_LEN 39
 #define VM_LAYOUT_LEN 63
+#define VM_DISPLAY_LEN 7
 #define VM_FEATURES 1024 /* bytes of all of them, their names and a byte each */
 #define VM_FEATURE_LEN 63
 
@@ -42,7 +43,8 @@ struct vmconf {
 	char relayvm[NAME_LEN_MAX + 1];
 	char transport_rpc[64];
 	char guivm[NAME_LEN_MAX + 1];
-	char default_user[32]; /* user */
+	char display[VM_DISPLAY_LEN + 1]; /* ":N" or ":N.S", where its windows are; empty: none */
+	char default_user[32];		  /* user */
 	/* local backend: the template's root directory, empty: this machine's. Xen: xvda, as below.
 	 */
 	char root[VM_PATH_LEN + 1];

@@ -5,30 +5,6 @@
 #include "names.h"
 #include "parse.h"
 
-/* Decodes one character; its length, or 0 if it is no UTF-8 (overlong, surrogate, too large, cut).
- */
-static size_t
-utf8_char(const unsigned char *s, size_t n, uint32_t *out)
-{
-	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	size_t len = s[0] < 0x80 ? 1 : s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-	uint32_t c;
-
-	*out = s[0];
-	if (len == 1)
-		return 1;
-	if (s[0] < 0xc2 || s[0] > 0xf4 || len > n)
-		return 0;
-	c = s[0] & (0x7fu >> len);
-	for (size_t i = 1; i < len; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (s[i] & 0x3fu);
-	}
-	*out = c;
-	return c < least[len] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) ? 0 : len;
-}
-
 size_t
 utf8_bad(const char *s, size_t n)
 {
@@ -405,7 +381,7 @@ parse_line(const struct unit *u, unsigned no, char *text)
 	k = text[0] == '!';
 	if (!split(&ln, text, col))
 		return;
-	if (k)
+	if (k && ln.n > 0)
 		parse_directive(&ln);
 	else
 		parse_rule(&ln);

@@ -7,6 +7,7 @@
 #ifndef GRANT_H
 #define GRANT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,5 +24,20 @@ struct grant {
  * NULL, or why not. */
 const char *grant_open(struct grant *g, uint32_t domid, const uint32_t *refs, size_t n, int ms);
 void grant_close(struct grant *g);
+
+/*
+ * On the local backend pages are a file of the qube's, which it may cut short while we read. Then
+ * there are zeroes, from the first page missing on and for ever, instead of SIGBUS. grant_guard
+ * once, before the sandbox; one grant is read at a time. grant_read_end false: it was cut.
+ */
+void grant_guard(void);
+void grant_read(const struct grant *g);
+bool grant_read_end(void);
+/*
+ * That file: DIR/FIRST, with references that follow each other. A descriptor for mmap, or -1 and
+ * errno: EINVAL they do not, EACCES no file (a link, a fifo), ENODATA it is too short.
+ */
+int grant_file(int dir, const uint32_t *untrusted_refs, size_t n);
+const char *grant_file_why(int error);
 
 #endif

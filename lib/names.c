@@ -157,3 +157,20 @@ hexid_equal(const char *a, const char *b)
 		diff |= (unsigned)(a[i] ^ b[i]);
 	return diff == 0;
 }
+
+size_t
+utf8_char(const unsigned char *s, size_t n, uint32_t *c)
+{
+	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+	const size_t len = s[0] < 0x80 ? 1 : s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
+
+	*c = len > 1 ? s[0] & (0x7fu >> len) : s[0];
+	if (len > 1 && (s[0] < 0xc2 || s[0] > 0xf4 || len > n))
+		return 0;
+	for (size_t i = 1; i < len; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		*c = *c << 6 | (s[i] & 0x3fu);
+	}
+	return *c < least[len] || *c > 0x10ffff || (*c >= 0xd800 && *c <= 0xdfff) ? 0 : len;
+}

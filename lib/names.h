@@ -22,6 +22,8 @@ bool one_of(const char *const *words, const char *s); /* words: NULL-terminated 
 bool parse_u32(const char *s, uint32_t max, uint32_t *out);
 bool parse_u64(const char *s, uint64_t max, uint64_t *out);
 
+/* Length of the UTF-8 character at s and *c, or 0: there is none (RFC 3629). */
+size_t utf8_char(const unsigned char *s, size_t n, uint32_t *c);
 bool service_byte(unsigned char c); /* [A-Za-z0-9_.-] */
 bool target_byte(unsigned char c);  /* service_byte, @ and : */
 

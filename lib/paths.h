@@ -8,8 +8,10 @@
 /* qdb/NAME/: its store's sockets, for root and group qubes; root's own, so that no daemon can put
  * its own there. */
 #define RUN_QDB RUN_DIR "/qdb"
-#define RUN_STATE RUN_DIR "/state"	     /* state/NAME: see state.h */
-#define RUN_ASK RUN_DIR "/ask"		     /* root:qubes 1771: qrexec-ask binds policy.Ask here */
+#define RUN_STATE RUN_DIR "/state" /* state/NAME: see state.h */
+#define RUN_ASK RUN_DIR "/ask"	   /* root:qubes 1771: qrexec-ask binds policy.Ask here */
+#define RUN_DISPLAY                                                                                \
+	RUN_DIR "/display" /* root:qubes 1771: display/N is served in the session on :N */
 #define RUN_PREPARED RUN_DIR "/vm/.prepared" /* NAME: what is built ahead for it (vmstart) */
 /* .preload/NAME: of what a disposable that is kept ready was made (startd; policyd sees it, too) */
 #define PRELOAD_DIR ".preload"

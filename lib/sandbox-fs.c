@@ -176,7 +176,7 @@ sandbox_fs_private(struct sandbox_fs *fs, const struct sandbox *sb, bool by_hand
 	int root;
 
 	fs->abi = landlock_abi();
-	if (!leave_namespaces(fs, by_hand)) {
+	if ((sb->peers && geteuid() != 0) || !leave_namespaces(fs, by_hand)) {
 		take_paths(fs, sb, false);
 		return;
 	}

@@ -17,6 +17,7 @@
 #define SANDBOX_H
 
 #include <linux/filter.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -48,6 +49,7 @@ struct sandbox {
 	/* RLIMIT_AS; 0 leaves it. All that it can ever map, a qube's pages too, whatever chand
 	 * counts. */
 	uint64_t memory;
+	bool peers; /* whose uids have to be seen: who is not root gets no mount namespace then */
 	void (*split)(void *arg); /* or NULL: called before the last step, the filter; may fork */
 	void *arg;
 };

@@ -322,10 +322,12 @@ windows_and_sound(struct telling *t)
 	};
 	const struct vmconf *c = t->c;
 	const char *val = vmconf_feature(c, "gui");
+	/* a display is Dom0's */
+	const char *guivm = c->guivm[0] == '\0' && c->display[0] != '\0' ? "dom0" : c->guivm;
 	uint32_t domid;
 
-	put_bool(t, "/qubes-gui-enabled", c->guivm[0] != '\0' && (!val || vmconf_true(val)));
-	if (c->guivm[0] != '\0' && domid_of(c->guivm, &domid))
+	put_bool(t, "/qubes-gui-enabled", guivm[0] != '\0' && (!val || vmconf_true(val)));
+	if (guivm[0] != '\0' && domid_of(guivm, &domid))
 		putf(t, "/qubes-gui-domain-xid", "%u", domid);
 	if (c->audiovm[0] != '\0' && domid_of(c->audiovm, &domid))
 		putf(t, "/qubes-audio-domain-xid", "%u", domid);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # Service directories and scripts, with the paths of config.mk filled in.
 S6_FILES = sv/chand/run sv/policyd/run sv/startd/run sv/qrexec-dom0/run sv/qdbd-dom0/run sv/adminapid/run sv/log template/vm.run template/vm.finish \
-	template/vm.log template/qdbd.run template/qdbd.finish template/qdbd.log template/qrexecd.run template/qrexecd.log boot svscan-finish cubicle-up cubicle-down
+	template/vm.log template/qdbd.run template/qdbd.finish template/qdbd.log template/qrexecd.run template/qrexecd.log template/guid.run template/guid.log boot svscan-finish cubicle-up cubicle-down
 $(O)/s6/%: s6/% config.mk
 	@mkdir -p $(@D)
 	sed -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@BINDIR@|$(BINDIR)|g' $< >$@.tmp && mv $@.tmp $@

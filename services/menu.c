@@ -15,29 +15,6 @@ static const struct {
 } keys[] = {{"Name", MENU_NAME}, {"GenericName", MENU_GENERIC}, {"Comment", MENU_COMMENT},
     {"Categories", MENU_CATEGORIES}};
 
-/* Length of the UTF-8 character at p and *c, or 0: there is none. */
-static size_t
-character(const unsigned char *p, size_t left, uint32_t *c)
-{
-	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	size_t n = 0;
-
-	while (n < 5 && (p[0] << n & 0x80))
-		n++; /* as many leading ones as bytes */
-	*c = p[0];
-	if (n == 0)
-		return 1;
-	if (n == 1 || n > 4 || n > left)
-		return 0;
-	*c = p[0] & (0x7fu >> n);
-	for (size_t i = 1; i < n; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		*c = *c << 6 | (p[i] & 0x3fu);
-	}
-	return *c >= least[n] && *c <= 0x10ffff && (*c < 0xd800 || *c > 0xdfff) ? n : 0;
-}
-
 /* What is not seen as what it is: control characters, line ends, what turns the direction or joins.
  */
 static bool
@@ -62,7 +39,7 @@ text_ok(const char *untrusted, size_t n)
 	size_t step;
 
 	for (size_t i = 0; i < n; i += step) {
-		step = character((const unsigned char *)untrusted + i, n - i, &c);
+		step = utf8_char((const unsigned char *)untrusted + i, n - i, &c);
 		if (step == 0 || !plain(c))
 			return false;
 	}

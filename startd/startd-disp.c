@@ -297,6 +297,7 @@ give(struct disp *d)
 	d->preloaded = false;
 	if (!c)
 		return disp_end(d);
+	job_add(d->s, &(struct job_order){.kind = JOB_GUI, .name = d->name});
 	if (c->ticket[0] == '\0')
 		disp_bound(c);
 	else if (!client_bind(c, d->name))

@@ -22,6 +22,7 @@
 #include "vmstart/domain.h"
 
 #define STORE_MS 30000 /* for its store to be filled, and to serve */
+#define GUI_TRIES 20   /* 2 s: at boot the instance makers may come up after us */
 #define LET_GO_MS 1000 /* of a domain that has gone */
 
 #define KILLED 128 /* as a step's status: its program ended by a signal */
@@ -157,6 +158,8 @@ daemon_step(struct job *j, int status)
 			return bring_up(j, false);
 		break;
 	case S_UP:
+		if (status == 0 && !store)
+			job_add(j->s, &(struct job_order){.kind = JOB_GUI, .name = j->name});
 		if (status == 0)
 			return job_end(j, true, store ? "filled" : "running", NULL, 0);
 		break;
@@ -171,6 +174,25 @@ daemon_step(struct job *j, int status)
 	if (instance_there(j))
 		return spawn_delete(j);
 	daemon_step(j, 0);
+}
+
+/* A disposable that is kept ready shows nothing yet. */
+static void
+gui_step(struct job *j, int status)
+{
+	struct vm_state st;
+	struct vmconf c;
+	struct vmconf_error e;
+
+	if (instance_there(j) || j->tries++ > GUI_TRIES || disp_is_kept(j->s, j->name) ||
+	    !state_read(j->s->state_dir, j->name, &st) || state_ended(&st) ||
+	    !load_conf(j->name, &c, &e) || c.display[0] == '\0')
+		return job_end(j, true, "shown", NULL, 0);
+	j->step = j->step == S_BEGIN || status == 0 ? S_MADE : S_BEGIN;
+	if (j->step == S_MADE)
+		spawn_create(j);
+	else
+		job_again(j);
 }
 
 /* A start that waits for this domain learns why there is none; else the instance is not needed any
@@ -207,7 +229,7 @@ on_late(struct loop *l, int fd, short revents, void *arg)
 static void
 down_step(struct job *j, int status)
 {
-	static const char *const services[] = {DAEMON_SERVICE, STORE_SERVICE};
+	static const char *const services[] = {GUI_SERVICE, DAEMON_SERVICE, STORE_SERVICE};
 	const int n = sizeof services / sizeof *services;
 
 	(void)status;
@@ -261,6 +283,7 @@ job_step(struct job *j, int status)
 	    [JOB_STORE_PLACE] = store_place_step,
 	    [JOB_STORE] = daemon_step,
 	    [JOB_UP] = daemon_step,
+	    [JOB_GUI] = gui_step,
 	    [JOB_DOWN] = down_step,
 	    [JOB_PREPARE] = prepare_step};
 
@@ -327,7 +350,7 @@ hurry(struct startd *s, const struct job_order *o)
 		return stop_now(j, o->kill);
 	if (o->kind == JOB_STOP && (j->kind == JOB_START || o->kill))
 		signal_vm(o->name, o->kill ? "-q" : "-d");
-	if (o->kind != JOB_DOWN || (j->kind != JOB_STORE && j->kind != JOB_UP))
+	if (o->kind != JOB_DOWN || j->kind == JOB_STORE_PLACE || j->kind == JOB_DOWN)
 		return;
 	if (j->child > 0)
 		kill(j->child, SIGTERM);
@@ -345,6 +368,7 @@ job_new(struct startd *s, const struct job_order *o)
 	    [JOB_STORE_PLACE] = STORE_SERVICE,
 	    [JOB_STORE] = STORE_SERVICE,
 	    [JOB_UP] = DAEMON_SERVICE,
+	    [JOB_GUI] = GUI_SERVICE,
 	    [JOB_DOWN] = DAEMON_SERVICE,
 	    [JOB_PREPARE] = VM_SERVICE};
 	struct job *j = calloc(1, sizeof *j);
@@ -436,10 +460,12 @@ recover(struct startd *s, const char *name)
 		return;
 	snprintf(path, sizeof path, VM_SERVICE "/instances/%s", name);
 	if (access(path, F_OK) == 0 && state_read(s->state_dir, name, &st)) {
-		if (strcmp(st.state, "Running") == 0 || strcmp(st.state, "Paused") == 0)
+		if (strcmp(st.state, "Paused") == 0)
 			return;
 		if (strcmp(st.state, "Transient") == 0)
 			o.kind = JOB_START;
+		if (strcmp(st.state, "Running") == 0)
+			o.kind = JOB_GUI;
 	}
 	job_add(s, &o);
 }
@@ -461,8 +487,8 @@ jobs_recover(struct startd *s)
 		const char *dir;
 		void (*fn)(struct startd *s, const char *name);
 	} places[] = {{VM_SERVICE "/instances", recover}, {RUN_STATE, recover},
-	    {DAEMON_SERVICE "/instances", recover_down}, {STORE_SERVICE "/instances", recover_down},
-	    {RUN_Q, recover_down}};
+	    {GUI_SERVICE "/instances", recover_down}, {DAEMON_SERVICE "/instances", recover_down},
+	    {STORE_SERVICE "/instances", recover_down}, {RUN_Q, recover_down}};
 	const struct dirent *f;
 	DIR *d;
 

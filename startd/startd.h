@@ -52,6 +52,7 @@ enum job_kind {
 	JOB_STORE_PLACE, /* lane 1: while the domain is built, what its store will be started by */
 	JOB_STORE,
 	JOB_UP,
+	JOB_GUI, /* its windows, if it has a display; nobody waits for them */
 	JOB_DOWN,
 	JOB_PREPARE, /* lane 2: `vmstart -p NAME` sees to what is built ahead being there, and fresh
 		      */
@@ -203,6 +204,7 @@ void preload_changed(struct startd *s); /* a file of vm.d */
 #define VM_SERVICE S6_SCAN "/vm"
 #define DAEMON_SERVICE S6_SCAN "/qrexecd"
 #define STORE_SERVICE S6_SCAN "/qdbd"
+#define GUI_SERVICE S6_SCAN "/guid"
 void job_step(struct job *j, int status);
 void job_again(struct job *j); /* its step, a little later, with status 111 */
 void spawn(struct job *j, const char *const *argv);

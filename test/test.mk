@@ -36,7 +36,7 @@ FUZZ_SRC_f-service-cmd = $(RPC_SRC)
 FUZZ_SRC_f-rpcconf = $(RPC_SRC)
 
 UNIT_SRC_t-vmstart = startd/startd-req.c local/local.c local/local-root.c local/local-tree.c local/local-pause.c storage/storage-rmtree.c console/console.c console/source-local.c
-UNIT_SRC_t-chand = chand/local.c chand/request.c
+UNIT_SRC_t-chand = chand/local.c chand/request.c local/grant-file.c
 UNIT_SRC_t-storage = $(STORAGE_SRC)
 UNIT_SRC_t-storage-cut = $(STORAGE_SRC)
 # Where power goes, or what fails, among storage's changes of files.
@@ -49,7 +49,7 @@ FUZZ_SRC_f-store = xen/store.c xen/store-ops.c
 UNIT_SRC_t-console-ring = console/console-ring.c console/term-filter.c
 FUZZ_SRC_f-console-ring = console/console-ring.c console/term-filter.c
 FUZZ_SRC_f-startsock = startd/startd-req.c
-FUZZ_SRC_f-chansock = chand/local.c chand/request.c
+FUZZ_SRC_f-chansock = chand/local.c chand/request.c local/grant-file.c
 FUZZ_SRC_f-state =
 UNIT_SRC_t-libqubesdb = libqubesdb/libqubesdb.c libqubesdb/libqubesdb-wire.c
 FUZZ_SRC_f-libqubesdb = libqubesdb/libqubesdb.c libqubesdb/libqubesdb-wire.c
@@ -62,6 +62,13 @@ UNIT_SRC_t-services = services/wish.c services/menu.c services/date.c
 FUZZ_SRC_f-admin-request = $(ADMINAPI_SRC) adminapi/ask.c
 FUZZ_SRC_f-svc-wish = services/wish.c
 FUZZ_SRC_f-svc-menu = services/menu.c
+UNIT_SRC_t-xauth = display/xauth.c
+FUZZ_SRC_f-xauth = display/xauth.c
+UNIT_SRC_t-guid-proto = guid/agent.c
+UNIT_SRC_t-icon = icons/icon.c icons/tint.c
+FUZZ_SRC_f-icon = icons/icon.c icons/tint.c
+FUZZ_SRC_f-guid = $(addprefix guid/,agent.c clip.c hints.c input.c override.c pixels.c tray.c window.c x.c) icons/tint.c $(if $(filter local,$(BACKEND)),lib/grant.c) local/grant-file.c
+UNIT_SRC_t-gui-agent = gui-agent/pure.c
 UNIT = $(patsubst test/unit/%.c,%,$(wildcard test/unit/t-*.c))
 FUZZ = $(patsubst test/fuzz/%.c,%,$(wildcard test/fuzz/f-*.c))
 TESTBIN = $(O)/test
@@ -107,10 +114,12 @@ fuzz: fuzz-build
 
 deps-build:
 	@sh ./deps.sh build
+deps-demo:
+	@sh ./deps.sh demo
 deps-check:
 	@sh ./deps.sh check
 # A second make, so that what deps installed is found when the Makefile is read.
-demo: deps-build
+demo: deps-demo
 	@$(MAKE) -s all
 	@O=$(O) STATIC=$(STATIC) test/house -u test/demo
 check: deps-check
@@ -126,7 +135,7 @@ check-system: all $(TEST_PROGS)
 	@$(SUDO) env PYTHONDONTWRITEBYTECODE=1 FILE_LIMIT=600 O=$(O) STATIC=$(STATIC) TOP=$(CURDIR) \
 		timeout --foreground -k 10 2400 prove -j$(AT_ONCE) $(SYSTEM)
 
-.PHONY: deps-build deps-check demo check check-build lint check-system bench
+.PHONY: deps-build deps-demo deps-check demo check check-build lint check-system bench
 
 BENCH = $(patsubst test/bench/%.c,$(O)/bench/%,$(wildcard test/bench/*.c))
 $(O)/bench/%: $(O)/obj/test/bench/%.o $(O)/lib.a

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
 # chand: who gets which channel, and what a qube can do with the names in its directory.
-import os, socket, subprocess, sys, time
+import mmap, os, socket, struct, subprocess, sys, time
 
 if os.environ.get("HOUSE") != "1":
     house = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../house")
@@ -37,7 +37,7 @@ def state(name):
         return dict(l.strip().split("=", 1) for l in f)
 
 
-def ask(text, uid=0):
+def ask(text, uid=0, fds=()):
     """One request; the connection, not yet read. A uid other than root comes by a descriptor, as a sandbox does."""
     s = socket.socket(socket.AF_UNIX)
     s.settimeout(LIMIT)
@@ -53,7 +53,7 @@ def ask(text, uid=0):
             os.setegid(0)
         os.chdir("/")
         os.close(d)
-    s.sendall(text.encode())
+    socket.send_fds(s, [text.encode()], fds)
     return s
 
 
@@ -120,9 +120,6 @@ for uid, name in ((0, "root"), (qrexecd_w, "a qrexecd")):
     ok(text == "result=ok\ndomid=%d\n\n" % w and not fds, "a watch alone, for " + name, text)
 text = call("role=grants\npages=1\n\n", qrexecd_w)[1]
 ok("reason=not for this daemon" in text, "pages, for a qrexecd: refused", text)
-if not XEN:
-    text = call("role=grants\npages=1\ndomid=%d\n\n" % w)[1]
-    ok("reason=the local backend" in text or "reason=no memfd" in text, "pages, on the local backend: refused", text)
 
 
 def kill():
@@ -201,6 +198,119 @@ def names():
     ok(until(lambda: os.path.exists("%s/vault/vchan.%d.%d.706.sock" % (LOCAL, w, v))), "after kill -9 it looks at all again")
 
 
+def grants(refs, domid=None, uid=0, pages=None):
+    d = os.memfd_create("refs")
+    os.write(d, struct.pack("<%dL" % len(refs), *refs))
+    s = ask("role=grants\npages=%d\n" % (len(refs) if pages is None else pages) + ("domid=%d\n\n" % domid if domid else "\n"),
+            uid, [d])
+    os.close(d)
+    text, fds, _, _ = socket.recv_fds(s, 4096, 4)
+    return s, text.decode(), fds
+
+
+def pages():
+    """The local backend: a file of the qube's (what Xen does: test/xen/chand-xen.t)."""
+    guid_w, guid_v = (1900000000 + 8 * int(x["qid"]) + 6 for x in (W, V))
+    place = LOCAL + "/work/grants"
+
+    def put(first, n, owner=root_w):
+        with open("%s/%s" % (place, first), "wb") as f:
+            f.write(b"".join(bytes([i + 1]) * 4096 for i in range(n)))
+        os.chmod("%s/%s" % (place, first), 0o600)
+        os.chown("%s/%s" % (place, first), owner, owner)
+
+    def refused(what, refs, why, **more):
+        c, text, fds = grants(refs, **({"domid": w} | more))
+        ok(text.startswith("result=refused") and why in text and not fds, "no pages: " + what, text)
+
+    refused("no directory", [500], "no such pages")
+    os.mkdir(place, 0o700)
+    os.chown(place, root_w, root_w)
+    put(500, 4)
+    c, text, fds = grants([500, 501, 502, 503], w)
+    ok(text.startswith("result=ok") and len(fds) == 1, "pages, for root", text)
+    try:
+        mmap.mmap(fds[0], 4096, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        ok(False, "a mapping that can be written is refused")
+    except PermissionError:
+        ok(True, "a mapping that can be written is refused")
+    m = mmap.mmap(fds[0], 4 * 4096, mmap.MAP_SHARED, mmap.PROT_READ)
+    ok([m[4096 * i] for i in range(4)] == [1, 2, 3, 4], "they are what the qube shows")
+    with open(place + "/500", "r+b") as f:
+        f.write(b"x")
+    ok(m[0] == ord("x"), "and what it writes there now")
+    c, text, fds = grants([500, 501], v, guid_w)
+    ok(text == "result=ok\ndomid=%d\n\n" % w and len(fds) == 1, "a guid: its own qube, whatever it asks", text)
+    refused("one qube's, of another", [500], "no such pages", domid=v)
+    refused("one qube's, for another's guid", [500], "no such pages", domid=w, uid=guid_v)
+    for who, uid in (("a qrexecd", qrexecd_w), ("nobody", 65534)):
+        refused("for " + who, [500], "not", uid=uid)
+    refused("more than the file has", [500, 501, 502, 503, 504], "fewer pages")
+    refused("in another order", [501, 500], "more than one file")
+    put(504, 1)
+    refused("of two files", [503, 504], "no such pages")
+    refused("of two files", [500, 504], "more than one file")
+    refused("twice the same", [500, 500], "more than one file")
+    refused("from the middle of a file", [501], "no such pages")
+    refused("fewer references than pages", [500], "fewer references", pages=2)
+    refused("over the end of all numbers", [4294967295, 0], "no such pages")
+    put(600, 1, 0)
+    refused("a file of Dom0's", [600], "no file of the qube's")
+    put(601, 1, root_v)
+    refused("another qube's file", [601], "no file of the qube's")
+    for first, what, make in ((602, "a link", lambda p: os.symlink("500", p)), (603, "a fifo", os.mkfifo), (604, "a directory", os.mkdir),
+                              (605, "a socket", listener), (606, "a link out", lambda p: os.symlink("/etc/passwd", p))):
+        make("%s/%d" % (place, first))
+        os.chown("%s/%d" % (place, first), root_w, root_w, follow_symlinks=False)
+        refused(what, [first], "no file of the qube's")
+    # A lease would keep who opens it waiting for 45 seconds.
+    put(607, 1)
+    lease = subprocess.Popen([sys.executable, "-c", "import fcntl, os, signal, sys\nsignal.signal(signal.SIGIO, signal.SIG_IGN)\n"
+                              "fcntl.fcntl(os.open(sys.argv[1], os.O_RDWR), fcntl.F_SETLEASE, fcntl.F_WRLCK)\nprint(1, flush=True)\n"
+                              "signal.pause()", place + "/607"], stdout=subprocess.PIPE)
+    lease.stdout.readline()
+    began = time.monotonic()
+    refused("a file with a lease", [607], "")
+    ok(time.monotonic() - began < LIMIT, "at once")
+    lease.kill()
+    # The quota: of a qube, over all who ask for it.
+    with open(place + "/1000", "wb") as f:
+        f.truncate(16384 * 4096)
+    os.chown(place + "/1000", root_w, root_w)
+    most = list(range(1000, 1000 + 16384))
+    a, text, _ = grants(most, w)
+    ok(text.startswith("result=ok"), "16384 pages", text)
+    b, text, _ = grants(most[:16378], None, guid_w)
+    ok(text.startswith("result=ok"), "nearly as many more", text)
+    refused("over the quota", most[:5], "quota")
+    a.close()
+    ok(until(lambda: grants(most[:5], w)[1].startswith("result=ok")), "given back with the connection")
+    b.close()
+    came = sum(grants(most, None, guid_w)[1].startswith("result=ok") for _ in range(50))
+    ok(came == 50, "what was let go counts no more: 50 times 16384 pages", came)
+    # The place itself.
+    os.rename(place, place + ".old")
+    os.symlink("grants.old", place)
+    refused("through a link", [500], "")
+    os.unlink(place)
+    # Connections of one daemon.
+    held = []
+    for _ in range(400):
+        try:
+            held.append(call("role=watch\n\n", guid_v)[1])
+        except OSError:
+            held.append("refused before it asked")
+    came = sum(c.startswith("result=ok") for c in held)
+    ok(came == 400, "connections that are closed again count no more", came)
+    held = []
+    for _ in range(40):
+        try:
+            held.append(call("role=watch\n\n", guid_v))
+        except OSError:
+            pass
+    ok(14 <= sum(c[1].startswith("result=ok") for c in held) <= 17, "a guid has some 16 at a time", [c[1] for c in held])
+
+
 def again():
     """What else it answers after it was killed."""
     kill()
@@ -214,7 +324,7 @@ def answers(request):
         return False
 
 
-again() if XEN else names()
+again() if XEN else (pages(), names())
 # The domain ends: the holders are told, and what was linked goes.
 c, text, fds = call("role=server\nport=602\ndomid=%d\n\n" % w)
 watch = call("role=watch\ndomid=%d\n\n" % w)[0]

@@ -13,6 +13,11 @@ chmod 755 "$tmp"
 echo 't.Cat * work dom0 allow' >/etc/qubes/policy.d/30-user.policy
 printf '#!/bin/sh\nexec cat\n' >/etc/qubes-rpc/t.Cat
 chmod 755 /etc/qubes-rpc/t.Cat
+gui=
+if [ -x /usr/lib/qubes/guid ]; then # it waits for its display
+	gui=guid
+	printf 'label = blue\ndisplay = :98\n' >/etc/qubes/vm.d/work
+fi
 qubes work || { echo 'Bail out! no qube'; exit 1; }
 qid=$(sed -n 's/^qid=//p' /run/qubes/state/work)
 
@@ -55,6 +60,7 @@ uid_of() {
 	qrexecd) echo $((1900000000 + 8 * qid + 1)) ;;
 	console) echo $((1900000000 + 8 * qid + 4)) ;;
 	relay | pump) echo $((1900000000 + 8 * qid + 5)) ;;
+	guid) echo $((1900000000 + 8 * qid + 6)) ;;
 	qdbd) echo $((1900000000 + 8 * qid + 7)) ;;
 	qdbd-dom0) echo 1900000007 ;;
 	adminapid) echo 1900000004 ;;
@@ -107,13 +113,13 @@ everything() { # WHAT: what nobody may, with what there really is. A slow machin
 # Without a sandbox all of it works, so a refusal below means something.
 everything works plain
 
-for who in policyd qrexecd console relay pump qdbd qdbd-dom0 adminapid; do
+for who in policyd qrexecd console relay pump qdbd qdbd-dom0 adminapid $gui; do
 	case $who in relay | pump) hold ;; esac
 	until_true filtered $who
 	p=$(pid_of $who)
 	is "$(field "$p" Uid)" "$(uid_of $who)" "$who: own uid"
 	is "$(field "$p" Gid)" "$(uid_of $who)" "$who: own gid"
-	case $who in qrexecd | qdbd*) groups=1900000000 ;; *) groups= ;; esac
+	case $who in qrexecd | qdbd* | guid) groups=1900000000 ;; *) groups= ;; esac
 	is "$(sed -n 's/^Groups:[[:space:]]*\(.*[0-9]\)* *$/\1/p' "/proc/$p/status")" "$groups" "$who: groups '$groups'"
 	for set in CapInh CapPrm CapEff CapBnd CapAmb; do
 		is "$(field "$p" $set)" 0000000000000000 "$who: $set 0"
@@ -151,6 +157,18 @@ done
 refused qdbd open /etc/qubes/vm.d/work
 refused qdbd open /run/qubes/state/work
 
+if [ -n "$gui" ]; then
+	works guid connect /run/qubes/s/chan.sock
+	for f in /run/qubes/ask/policy.Ask /run/qubes/q/work/qrexec /run/qubes/q/work/peer /run/qubes/qdb/work/qubesdb; do
+		refused guid connect $f
+	done
+	for f in /run/qubes/display/98 /run/qubes/state/mine /run/qubes/s/mine; do
+		refused guid create $f
+	done
+	refused guid open /etc/qubes/vm.d/work
+	refused guid open /run/qubes/local/work
+fi
+
 works adminapid open /etc/qubes/vm.d/work
 works adminapid connect /run/qubes/s/start.sock
 for f in /run/qubes/q/work/qrexec /run/qubes/q/work/peer /run/qubes/q/dom0/peer /run/qubes/qdb/work/qubesdb /run/qubes/ask/policy.Ask; do
@@ -179,7 +197,7 @@ lines() { # FILTER
 		fi
 	done
 }
-for f in policy/policyd qrexecd/qrexecd dom0/qrexec-dom0 dom0/pump console/console qdb/qdbd qdb/qdbd-qube adminapi/adminapid services/wish-reader services/wish-run services/sync-app-menus; do
+for f in guid/guid display/qubes-display policy/policyd qrexecd/qrexecd dom0/qrexec-dom0 dom0/pump console/console qdb/qdbd qdb/qdbd-qube adminapi/adminapid services/wish-reader services/wish-run services/sync-app-menus; do
 	n=$(sed -n 's/.*_filter_calls = \([0-9]*\).*/\1/p' "$out/gen/${f##*/}.filter.h")
 	[ "${n:-99}" -le 30 ]
 	ok $? "${f##*/}: $n system calls, at most 30"

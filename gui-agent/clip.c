@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: ISC */
+/* The clipboard (spec/gui 8): what is copied here goes to Dom0 when it asks, what is pasted becomes
+ * this qube's CLIPBOARD and PRIMARY. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "ga.h"
+
+#define WORDS (GUI_CLIPBOARD_MAX / 4 + 1)
+
+/* ---- out ---- */
+
+static void
+ask(struct ga *g)
+{
+	const xcb_atom_t *a = g->x.atom;
+
+	xcb_convert_selection(g->x.c, g->x.own, a[A_CLIPBOARD],
+	    g->clip.plain ? XCB_ATOM_STRING : a[A_UTF8_STRING], a[A_QUBES_CLIPBOARD],
+	    XCB_CURRENT_TIME);
+}
+
+void
+on_clipboard_req(struct ga *g, const struct msg *m)
+{
+	g->clip.window = m->w != NULL ? m->w->id : 0;
+	g->clip.asked = true;
+	g->clip.plain = g->clip.incr = g->clip.taken = false;
+	buf_free(&g->clip.in);
+	ask(g);
+}
+
+/* Too much is told by one byte too many. */
+static void
+answer(struct ga *g, const void *p, size_t n)
+{
+	const size_t most =
+	    g->link.minor < GUI_BIG_CLIPBOARD ? GUI_CLIPBOARD_OLD : GUI_CLIPBOARD_MAX;
+
+	if (g->clip.asked)
+		link_send(g, GUI_CLIPBOARD_DATA, g->clip.window, p, n < most ? n : most);
+	g->clip.asked = g->clip.incr = false;
+	buf_free(&g->clip.in);
+}
+
+static void
+on_value(struct ga *g, const struct answer *a)
+{
+	const xcb_get_property_reply_t *r = a->p;
+	const size_t n = r != NULL && r->format == 8 ? r->value_len : 0;
+
+	if (r != NULL && r->bytes_after > 0) /* then X leaves it there */
+		xcb_delete_property(g->x.c, g->x.own, g->x.atom[A_QUBES_CLIPBOARD]);
+	if (!g->clip.asked)
+		return;
+	if (r != NULL && r->type == g->x.atom[A_INCR]) {
+		g->clip.incr = true; /* more follows, an end of 0 bytes at last */
+		return;
+	}
+	if (!g->clip.incr) {
+		answer(g, r != NULL ? xcb_get_property_value(r) : NULL, n);
+		return;
+	}
+	if (n == 0) {
+		answer(g, buf_bytes(&g->clip.in), g->clip.in.len);
+		return;
+	}
+	g->clip.in.max = GUI_CLIPBOARD_MAX;
+	(void)buf_put(&g->clip.in, xcb_get_property_value(r),
+	    n < buf_room(&g->clip.in) ? n : buf_room(&g->clip.in));
+}
+
+static void
+take(struct ga *g)
+{
+	x_expect(g,
+	    xcb_get_property(g->x.c, 1, g->x.own, g->x.atom[A_QUBES_CLIPBOARD],
+		XCB_GET_PROPERTY_TYPE_ANY, 0, WORDS)
+		.sequence,
+	    on_value, 0, 0);
+}
+
+bool
+clip_property(struct ga *g, const xcb_property_notify_event_t *e)
+{
+	if (e->window != g->x.own)
+		return false;
+	if (g->clip.asked && g->clip.taken && e->atom == g->x.atom[A_QUBES_CLIPBOARD] &&
+	    e->state == XCB_PROPERTY_NEW_VALUE)
+		take(g);
+	return true;
+}
+
+static void
+on_notify(struct ga *g, const xcb_selection_notify_event_t *e)
+{
+	if (!g->clip.asked || e->requestor != g->x.own)
+		return;
+	if (e->property != XCB_NONE) {
+		g->clip.taken = true; /* what is set from now on are the pieces that follow */
+		take(g);
+	} else if (!g->clip.plain) {
+		g->clip.plain = true;
+		ask(g);
+	} else {
+		answer(g, NULL, 0);
+	}
+}
+
+/* ---- in ---- */
+
+void
+on_clipboard_data(struct ga *g, const struct msg *m)
+{
+	buf_free(&g->clip.data);
+	g->clip.data.max = GUI_CLIPBOARD_MAX;
+	if (!buf_put(&g->clip.data, m->p, m->n))
+		return;
+	xcb_set_selection_owner(g->x.c, g->x.own, g->x.atom[A_CLIPBOARD], XCB_CURRENT_TIME);
+	xcb_set_selection_owner(g->x.c, g->x.own, XCB_ATOM_PRIMARY, XCB_CURRENT_TIME);
+}
+
+static void
+on_request(struct ga *g, const xcb_selection_request_event_t *e)
+{
+	const xcb_atom_t *a = g->x.atom;
+	const xcb_atom_t targets[] = {a[A_TARGETS], a[A_UTF8_STRING], a[A_TEXT], XCB_ATOM_STRING};
+	xcb_selection_notify_event_t answered = {.response_type = XCB_SELECTION_NOTIFY,
+	    .time = e->time,
+	    .requestor = e->requestor,
+	    .selection = e->selection,
+	    .target = e->target,
+	    .property = e->property != XCB_NONE ? e->property : e->target};
+
+	if (e->target == a[A_TARGETS])
+		x_words(g, e->requestor, answered.property, XCB_ATOM_ATOM, targets, 4);
+	else if (e->target == a[A_UTF8_STRING] || e->target == a[A_TEXT] ||
+		 e->target == XCB_ATOM_STRING)
+		xcb_change_property(g->x.c, XCB_PROP_MODE_REPLACE, e->requestor, answered.property,
+		    e->target == a[A_TEXT] ? a[A_UTF8_STRING] : e->target, 8,
+		    (uint32_t)g->clip.data.len, buf_bytes(&g->clip.data));
+	else
+		answered.property = XCB_NONE;
+	xcb_send_event(g->x.c, 0, e->requestor, 0, (const char *)&answered);
+}
+
+void
+clip_event(struct ga *g, const xcb_generic_event_t *e)
+{
+	const xcb_selection_clear_event_t *c = (const xcb_selection_clear_event_t *)e;
+
+	switch (e->response_type & 0x7f) {
+	case XCB_SELECTION_NOTIFY:
+		on_notify(g, (const xcb_selection_notify_event_t *)e);
+		break;
+	case XCB_SELECTION_REQUEST:
+		on_request(g, (const xcb_selection_request_event_t *)e);
+		break;
+	default:
+		if (c->selection == g->x.atom[A_CLIPBOARD])
+			buf_free(&g->clip.data);
+		break;
+	}
+}

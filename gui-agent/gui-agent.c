@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: ISC */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ga.h"
+#include "names.h"
+
+#define ROUNDS 8 /* of one turn: then guid has its */
+
+static void on_x(struct loop *l, int fd, short revents, void *arg);
+
+/* Whatever came: what follows from it is told, read, sent. xcb may have read more meanwhile. */
+void
+link_turn(struct ga *g)
+{
+	bool full = false;
+	int n = 0;
+
+	if (g->x.c == NULL) { /* as a qube's: there is no X server before there is a guid */
+		link_flush(g);
+		link_watch(g);
+		if (g->link.hello)
+			loop_stop(g->loop, 0);
+		return;
+	}
+	do {
+		windows_tell(g);
+		full = !link_room(g);
+		link_flush(g);
+		link_watch(g);
+		full = full && link_room(g); /* no longer */
+		xcb_flush(g->x.c);
+	} while ((x_turn(g) || full) && ++n < ROUNDS);
+	if (n == ROUNDS && loop_after(g->loop, 0, on_x, g) == 0)
+		die("no memory");
+}
+
+static void
+on_x(struct loop *l, int fd, short revents, void *arg)
+{
+	(void)l, (void)fd, (void)revents;
+	(void)x_turn(arg);
+	link_turn(arg);
+}
+
+static void
+on_term(struct loop *l, int sig, short revents, void *arg)
+{
+	(void)sig, (void)revents, (void)arg;
+	loop_stop(l, 0);
+}
+
+static void
+usage(int code)
+{
+	fputs("usage: gui-agent [-d DOMID]\n       gui-agent --qube\n", code ? stderr : stdout);
+	exit(code);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct option longs[] = {
+	    {"help", no_argument, NULL, 'h'}, {"qube", no_argument, NULL, 'q'}, {0}};
+	static struct ga g;
+	const int term[] = {SIGTERM, SIGINT};
+	const char *why;
+	char user[64], layout[64];
+	bool qube = false;
+	int c;
+
+	log_open("gui-agent", NULL);
+	while ((c = getopt_long(argc, argv, "d:", longs, NULL)) != -1) {
+		if (c == 'h')
+			usage(0);
+		if (c == 'q')
+			qube = true;
+		else if (c != 'd' || !parse_u32(optarg, 0x7fef, &g.link.peer))
+			usage(100);
+	}
+	if (optind != argc)
+		usage(100);
+	signal(SIGPIPE, SIG_IGN);
+	if (qube && !server_wanted(user, layout, sizeof layout))
+		return 0;
+	if (qube)
+		server_user(user);
+	g.loop = loop_new();
+	g.link.self = vchan_self();
+	if (!loop_signals(g.loop, term, 2, on_term, &g))
+		die("poll loop");
+	link_open(&g);
+	if (qube) {
+		link_turn(&g);
+		(void)loop_run(g.loop);
+		if (!g.link.hello)
+			return 0;
+		server_start(layout, g.link.w, g.link.h);
+	}
+	x_open(&g);
+	if ((why = share_open(&g)) != NULL)
+		die("%s", why);
+	pixels_start(&g);
+	wm_start(&g);
+	tray_start(&g);
+	windows_scan(&g);
+	input_start(&g);
+	x_screen(&g);
+	if (!loop_add(g.loop, xcb_get_file_descriptor(g.x.c), POLLIN, on_x, &g))
+		die("poll loop");
+	link_turn(&g);
+	return loop_run(g.loop);
+}

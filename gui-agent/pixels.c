@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Each window has a pixmap of its own (Composite). What Damage says of it is read by X into memory
+ * that we share with it, copied from there into the window's pages, and told. One read of a window
+ * at a time: meanwhile its damage grows together.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <xcb/composite.h>
+#include <xcb/shm.h>
+
+#include "ga.h"
+
+#define STAGE (32u << 20)
+#define PAGE 4096u
+
+void
+pixels_start(struct ga *g)
+{
+	const int fd = memfd_create("pixels", MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, STAGE) < 0)
+		die("memory for pixels");
+	g->px.p = mmap(NULL, STAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (g->px.p == MAP_FAILED)
+		die("memory for pixels");
+	g->px.seg = xcb_generate_id(g->x.c);
+	if (xcb_request_check(g->x.c, xcb_shm_attach_fd_checked(g->x.c, g->px.seg, fd, 0)) !=
+	    NULL) /* closes it */
+		die("the X server takes no memory by descriptor");
+}
+
+static void
+dirty(struct ga *g, struct window *w, struct rect r)
+{
+	r = rect_clip(r, w->at.w, w->at.h);
+	if (w->pages == NULL || r.w == 0)
+		return;
+	w->dirty = rect_both(w->dirty, r);
+	window_due(g, w, DUE_PIXELS);
+}
+
+/* ---- pages of a window ---- */
+
+static void
+free_all(struct ga *g, struct pages **list)
+{
+	for (struct pages *p; (p = *list) != NULL;) {
+		*list = p->next;
+		share_free(g, p);
+	}
+}
+
+/* guid may not have opened them yet: they stay until it has acknowledged all that it was told. */
+static void
+retire(struct ga *g, struct window *w)
+{
+	if (w->pages == NULL)
+		return;
+	w->pages->next = w->retired;
+	w->retired = w->pages;
+	w->pages = NULL;
+	if (w->dumps == 0)
+		free_all(g, &w->retired);
+}
+
+void
+on_dump_ack(struct ga *g, const struct msg *m)
+{
+	if (m->w->dumps > 0 && --m->w->dumps == 0)
+		free_all(g, &m->w->retired);
+}
+
+static size_t
+pages_of(const struct window *w)
+{
+	return ((size_t)w->at.w * (size_t)w->at.h * 4 + PAGE - 1) / PAGE;
+}
+
+/* New ones unless those there are fit: then guid maps nothing anew either. */
+static void
+make_pages(struct ga *g, struct window *w)
+{
+	const size_t n = pages_of(w), room = n + n / 8 < GUI_REFS_MAX ? n + n / 8 : n;
+
+	if (w->pages != NULL && w->pages->n >= n && w->pages->n / 4 <= n)
+		return;
+	retire(g, w);
+	if (w->at.w > GUI_WIDTH_MAX || w->at.h > GUI_HEIGHT_MAX)
+		return;
+	w->pages = share_new(g, room);
+	if (w->pages == NULL)
+		w->pages = share_new(g, n);
+	if (w->pages == NULL)
+		log_limited(
+		    &g->px.none, "window 0x%x: no %zu pages: %s", w->id, n, strerror(errno));
+}
+
+void
+pixels_show(struct ga *g, struct window *w)
+{
+	if (w->pixmap != XCB_NONE)
+		xcb_free_pixmap(g->x.c, w->pixmap);
+	w->pixmap = xcb_generate_id(g->x.c);
+	xcb_composite_name_window_pixmap(g->x.c, w->id, w->pixmap);
+	if (w->damage == XCB_NONE) {
+		w->damage = xcb_generate_id(g->x.c);
+		xcb_damage_create(g->x.c, w->damage, w->id, XCB_DAMAGE_REPORT_LEVEL_BOUNDING_BOX);
+	}
+	w->dirty.w = 0;
+	make_pages(g, w);
+	w->image = ++g->px.images;
+	w->painted = w->pages == NULL;
+	pixels_all(g, w);
+	window_due(g, w, DUE_DUMP);
+}
+
+void
+pixels_hide(struct ga *g, struct window *w)
+{
+	if (w->pixmap != XCB_NONE)
+		xcb_free_pixmap(g->x.c, w->pixmap);
+	w->pixmap = XCB_NONE;
+	w->dirty.w = 0;
+	w->image = 0;
+	retire(g, w);
+}
+
+/* The window goes for good, and guid knows, or there is none. */
+void
+pixels_forget(struct ga *g, struct window *w)
+{
+	pixels_hide(g, w);
+	w->dumps = 0;
+	free_all(g, &w->retired);
+}
+
+void
+pixels_all(struct ga *g, struct window *w)
+{
+	dirty(g, w, (struct rect){0, 0, w->at.w, w->at.h});
+}
+
+void
+pixels_dump(struct ga *g, struct window *w)
+{
+	const struct gui_dump d = {.w = (uint32_t)w->at.w, .h = (uint32_t)w->at.h, .bpp = 24};
+
+	if (w->pages == NULL)
+		return;
+	if (g->link.minor >= GUI_DUMP_ACK)
+		w->dumps++;
+	else
+		free_all(g, &w->retired);
+	link_send2(g, GUI_WINDOW_DUMP, w->id, &d, sizeof d, w->pages->refs,
+	    w->pages->n * sizeof w->pages->refs[0]);
+}
+
+/* ---- what changes ---- */
+
+void
+pixels_damage(struct ga *g, const xcb_damage_notify_event_t *e)
+{
+	struct window *w = window_find(g, e->drawable);
+
+	if (w != NULL && !w->gone)
+		dirty(g, w,
+		    (struct rect){e->area.x + w->border, e->area.y + w->border, e->area.width,
+			e->area.height});
+}
+
+static void
+copy(const struct ga *g, const struct window *w)
+{
+	const struct rect *r = &w->reading;
+	const size_t row = (size_t)r->w * 4, stride = (size_t)w->at.w * 4;
+	const uint8_t *from = g->px.p + w->at_offset;
+	uint8_t *to = w->pages->p + (size_t)r->y * stride + (size_t)r->x * 4;
+
+	if (row == stride) {
+		memcpy(to, from, row * (size_t)r->h);
+		return;
+	}
+	for (int y = 0; y < r->h; y++, from += row, to += stride)
+		memcpy(to, from, row);
+}
+
+static void
+on_read(struct ga *g, const struct answer *a)
+{
+	struct window *w = a->w;
+
+	if (--g->px.reads == 0)
+		g->px.used = 0;
+	if (w == NULL || !w->is_reading)
+		return;
+	w->is_reading = false;
+	window_due(g, w, w->dirty.w > 0 ? DUE_PIXELS : 0);
+	if (w->image != w->reading_image || w->pages == NULL)
+		return;
+	w->painted =
+	    true; /* or X could not: then it is of another size by now, which will be said */
+	if (a->p == NULL)
+		return;
+	copy(g, w);
+	const struct gui_shmimage m = {.x = w->reading.x,
+	    .y = w->reading.y,
+	    .w = (uint32_t)w->reading.w,
+	    .h = (uint32_t)w->reading.h};
+	if (w->shown)
+		link_send(g, GUI_SHMIMAGE, w->id, &m, sizeof m);
+}
+
+/* As much as there is room for, from the top. What is left is due again, when there is some. */
+void
+pixels_read(struct ga *g, struct window *w)
+{
+	struct rect r = w->dirty;
+
+	if (r.w == 0 || w->is_reading)
+		return;
+	const size_t row = (size_t)r.w * 4, rows = (STAGE - g->px.used) / row;
+
+	if (rows == 0 || (rows < (size_t)r.h && g->px.used > 0)) {
+		g->px.full = true;
+		window_due(g, w, DUE_PIXELS);
+		return;
+	}
+	r.h = rows < (size_t)r.h ? (int)rows : r.h;
+	w->dirty.y += r.h;
+	w->dirty.h -= r.h;
+	w->dirty.w = w->dirty.h > 0 ? w->dirty.w : 0;
+	w->reading = r;
+	w->reading_image = w->image;
+	w->at_offset = g->px.used;
+	w->is_reading = true;
+	g->px.used += row * (size_t)r.h;
+	g->px.reads++;
+	/* First: what is drawn from now on is said anew. */
+	xcb_damage_subtract(g->x.c, w->damage, XCB_NONE, XCB_NONE);
+	x_expect(g,
+	    xcb_shm_get_image(g->x.c, w->pixmap, (int16_t)r.x, (int16_t)r.y, (uint16_t)r.w,
+		(uint16_t)r.h, ~0u, XCB_IMAGE_FORMAT_Z_PIXMAP, g->px.seg, (uint32_t)w->at_offset)
+		.sequence,
+	    on_read, w->id, 0);
+}

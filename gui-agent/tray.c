@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: ISC */
+/* The qube's tray: an icon that asks for a place gets a window of ours, which is told as one for
+ * Dom0's tray. And what a window manager says of itself. */
+#include <stdlib.h>
+#include <string.h>
+#include <xcb/composite.h>
+
+#include "ga.h"
+
+#define ICON 24
+
+static void
+own(struct ga *g, enum atom selection)
+{
+	xcb_set_selection_owner(g->x.c, g->x.own, g->x.atom[selection], XCB_CURRENT_TIME);
+}
+
+void
+tray_start(struct ga *g)
+{
+	const uint32_t data[5] = {XCB_CURRENT_TIME, g->x.atom[A__NET_SYSTEM_TRAY_S0], g->x.own};
+
+	x_words(
+	    g, g->x.own, g->x.atom[A__NET_SYSTEM_TRAY_VISUAL], XCB_ATOM_VISUALID, &g->x.visual, 1);
+	own(g, A__NET_SYSTEM_TRAY_S0);
+	x_message(
+	    g, g->x.root, g->x.root, g->x.atom[A_MANAGER], XCB_EVENT_MASK_STRUCTURE_NOTIFY, data);
+}
+
+void
+tray_dock(struct ga *g, xcb_window_t icon)
+{
+	const xcb_window_t id = xcb_generate_id(g->x.c);
+	const uint32_t white = 0xffffff, size[2] = {ICON, ICON},
+		       select = XCB_EVENT_MASK_SUBSTRUCTURE_NOTIFY | XCB_EVENT_MASK_PROPERTY_CHANGE;
+	const uint32_t embedded[5] = {XCB_CURRENT_TIME, 0, 0, id, 0};
+	struct window *w;
+
+	xcb_create_window(g->x.c, XCB_COPY_FROM_PARENT, id, g->x.root, 0, 0, ICON, ICON, 0,
+	    XCB_WINDOW_CLASS_INPUT_OUTPUT, XCB_COPY_FROM_PARENT, XCB_CW_BACK_PIXEL, &white);
+	w = window_new(g, id, (struct rect){0, 0, ICON, ICON}, 0);
+	if (w == NULL) {
+		xcb_destroy_window(g->x.c, id);
+		return;
+	}
+	w->icon = icon;
+	xcb_change_window_attributes(g->x.c, id, XCB_CW_EVENT_MASK, &select);
+	xcb_change_save_set(g->x.c, XCB_SET_MODE_INSERT, icon);
+	xcb_reparent_window(g->x.c, icon, id, 0, 0);
+	xcb_configure_window(
+	    g->x.c, icon, XCB_CONFIG_WINDOW_WIDTH | XCB_CONFIG_WINDOW_HEIGHT, size);
+	xcb_map_window(g->x.c, icon);
+	xcb_map_window(g->x.c, id);
+	x_message(g, icon, icon, g->x.atom[A__XEMBED], 0, embedded);
+}
+
+/* icon is no longer in parent. */
+void
+tray_lost(struct ga *g, xcb_window_t parent, xcb_window_t icon)
+{
+	const struct window *w = window_find(g, parent);
+
+	if (w != NULL && w->icon == icon && !w->gone)
+		xcb_destroy_window(g->x.c, w->id);
+}
+
+/* ---- window manager ---- */
+
+void
+wm_screen(struct ga *g)
+{
+	const uint32_t r[] = {0, 0, (uint32_t)g->x.w, (uint32_t)g->x.h};
+
+	x_words(g, g->x.root, g->x.atom[A__NET_DESKTOP_GEOMETRY], XCB_ATOM_CARDINAL, r + 2, 2);
+	x_words(g, g->x.root, g->x.atom[A__NET_WORKAREA], XCB_ATOM_CARDINAL, r, 4);
+}
+
+void
+wm_start(struct ga *g)
+{
+	static const enum atom supported[] = {A__NET_SUPPORTED, A__NET_SUPPORTING_WM_CHECK,
+	    A__NET_WM_NAME, A__NET_WM_STATE, A__NET_WM_STATE_FULLSCREEN,
+	    A__NET_WM_STATE_DEMANDS_ATTENTION, A__NET_WM_STATE_HIDDEN, A__NET_ACTIVE_WINDOW,
+	    A__NET_CLOSE_WINDOW, A__NET_FRAME_EXTENTS, A__NET_REQUEST_FRAME_EXTENTS,
+	    A__NET_NUMBER_OF_DESKTOPS, A__NET_CURRENT_DESKTOP, A__NET_DESKTOP_GEOMETRY,
+	    A__NET_WORKAREA};
+	const uint32_t zero = 0, one = 1, select = XCB_EVENT_MASK_PROPERTY_CHANGE,
+		       manage = XCB_EVENT_MASK_SUBSTRUCTURE_REDIRECT |
+				XCB_EVENT_MASK_SUBSTRUCTURE_NOTIFY |
+				XCB_EVENT_MASK_STRUCTURE_NOTIFY;
+	const xcb_atom_t *a = g->x.atom;
+	uint32_t v[sizeof supported / sizeof *supported];
+
+	if (xcb_request_check(g->x.c, xcb_change_window_attributes_checked(
+					  g->x.c, g->x.root, XCB_CW_EVENT_MASK, &manage)) != NULL)
+		die("there is another window manager");
+	xcb_composite_redirect_subwindows(g->x.c, g->x.root, XCB_COMPOSITE_REDIRECT_MANUAL);
+	g->x.own = xcb_generate_id(g->x.c);
+	xcb_create_window(g->x.c, 0, g->x.own, g->x.root, -1, -1, 1, 1, 0,
+	    XCB_WINDOW_CLASS_INPUT_ONLY, XCB_COPY_FROM_PARENT, XCB_CW_EVENT_MASK, &select);
+	for (size_t i = 0; i < sizeof v / sizeof *v; i++)
+		v[i] = a[supported[i]];
+	x_words(g, g->x.root, a[A__NET_SUPPORTED], XCB_ATOM_ATOM, v, sizeof v / sizeof *v);
+	for (int i = 0; i < 2; i++)
+		x_words(g, i == 0 ? g->x.root : g->x.own, a[A__NET_SUPPORTING_WM_CHECK],
+		    XCB_ATOM_WINDOW, &g->x.own, 1);
+	xcb_change_property(g->x.c, XCB_PROP_MODE_REPLACE, g->x.own, a[A__NET_WM_NAME],
+	    a[A_UTF8_STRING], 8, 9, "gui-agent");
+	x_words(g, g->x.root, a[A__NET_NUMBER_OF_DESKTOPS], XCB_ATOM_CARDINAL, &one, 1);
+	x_words(g, g->x.root, a[A__NET_CURRENT_DESKTOP], XCB_ATOM_CARDINAL, &zero, 1);
+	own(g, A_WM_S0);
+	wm_screen(g);
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: ISC */
+/* The channel to the agent: bytes become whole messages, checked by the table, and handlers act. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "guid.h"
+
+#define PARSE_LOOK 32u /* messages between two looks at whether X takes what comes of them */
+#define COALESCE 4096u /* bytes that wait: from there on the pointer's way is not told in full */
+#define NO_WINDOW UINT32_MAX
+
+enum { NEW = 1, ANY = 2, EVEN_LOST = 4 }; /* an unknown window; whichever; one that X has lost */
+
+static const struct {
+	const char *name;
+	uint16_t len;
+} types[] = {
+#define GUI_X(name, value, to, len) {#name, len},
+    GUI_TYPES(GUI_X)
+#undef GUI_X
+};
+
+/* All that an agent may say. */
+static const struct message {
+	message_fn *fn;
+	unsigned window;
+} messages[GUI_LAST - GUI_FIRST + 1] = {
+    [GUI_CREATE - GUI_FIRST] = {on_create, NEW},
+    [GUI_DESTROY - GUI_FIRST] = {on_destroy, EVEN_LOST},
+    [GUI_MAP - GUI_FIRST] = {on_map, 0},
+    [GUI_UNMAP - GUI_FIRST] = {on_unmap, 0},
+    [GUI_CONFIGURE - GUI_FIRST] = {on_configure, 0},
+    [GUI_SHMIMAGE - GUI_FIRST] = {on_shmimage, 0},
+    [GUI_CLIPBOARD_DATA - GUI_FIRST] = {on_clipboard, ANY},
+    [GUI_WMNAME - GUI_FIRST] = {on_wmname, 0},
+    [GUI_DOCK - GUI_FIRST] = {on_dock, 0},
+    [GUI_WINDOW_HINTS - GUI_FIRST] = {on_hints, 0},
+    [GUI_WINDOW_FLAGS - GUI_FIRST] = {on_flags, 0},
+    [GUI_WMCLASS - GUI_FIRST] = {on_wmclass, 0},
+    [GUI_WINDOW_DUMP - GUI_FIRST] = {on_dump, EVEN_LOST},
+    [GUI_CURSOR - GUI_FIRST] = {on_cursor, 0},
+};
+
+void
+fatal(struct guid *g, uint32_t window, const char *fmt, ...)
+{
+	char text[200];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	if (!g->agent.over)
+		logit("agent, window 0x%x: %s: its session ends", window, text);
+	g->agent.over = true;
+	loop_stop(g->loop, 1);
+}
+
+/* ---- what is sent ---- */
+
+static void
+put(struct guid *g, enum gui_type type, uint32_t window, const void *body, size_t n)
+{
+	const struct gui_hdr h = {.type = type, .window = window, .untrusted_len = (uint32_t)n};
+	struct agent *a = &g->agent;
+
+	if (buf_room(&a->out) < sizeof h + n || !buf_put(&a->out, &h, sizeof h) ||
+	    !buf_put(&a->out, body, n))
+		fatal(g, window, "it does not read: %zu bytes wait for it (limit %u)", a->out.len,
+		    SEND_MAX);
+}
+
+static void
+put_motion(struct guid *g)
+{
+	const uint32_t window = g->agent.motion_window;
+
+	g->agent.motion_window = NO_WINDOW;
+	if (window != NO_WINDOW)
+		put(g, GUI_MOTION, window, &g->agent.motion, sizeof g->agent.motion);
+}
+
+void
+agent_send(struct guid *g, enum gui_type type, uint32_t window, const void *body, size_t n)
+{
+	if (!g->agent.hello || g->agent.over)
+		return;
+	put_motion(g);
+	put(g, type, window, body, n);
+}
+
+void
+agent_motion(struct guid *g, uint32_t window, const struct gui_motion *m)
+{
+	if (g->agent.out.len < COALESCE) {
+		agent_send(g, GUI_MOTION, window, m, sizeof *m);
+		return;
+	}
+	if (g->agent.motion_window != window)
+		put_motion(g);
+	g->agent.motion = *m;
+	g->agent.motion_window = window;
+}
+
+void
+agent_flush(struct guid *g)
+{
+	struct agent *a = &g->agent;
+	ssize_t n;
+
+	while (a->v != NULL && a->out.len > 0) {
+		n = vchan_write(a->v, buf_bytes(&a->out), a->out.len);
+		if (n <= 0)
+			return;
+		buf_eat(&a->out, (size_t)n);
+		if (a->out.len < COALESCE)
+			put_motion(g);
+	}
+}
+
+/* ---- what comes ---- */
+
+/* spec/gui 1: its version, ours if it wants it, the screen. */
+static void
+handshake(struct guid *g)
+{
+	struct agent *a = &g->agent;
+	const uint32_t w = ((uint32_t)g->root.w + 7) & ~7u, h = (uint32_t)g->root.h;
+	const struct gui_xconf conf = {.w = w, .h = h, .depth = g->x.depth, .mem = w * h / 256 + 1};
+	uint32_t version, ours;
+
+	memcpy(&version, buf_bytes(&a->in), sizeof version);
+	if (version >> 16 != GUI_MAJOR) {
+		fatal(g, 0, "protocol %u.%u: here is %u.%u", version >> 16, version & 0xffff,
+		    GUI_MAJOR, GUI_MINOR);
+		return;
+	}
+	buf_eat(&a->in, sizeof version);
+	a->minor = (version & 0xffff) < GUI_MINOR ? version & 0xffff : GUI_MINOR;
+	ours = GUI_VERSION(a->minor);
+	if ((a->minor >= GUI_TWO_WAY && !buf_put(&a->out, &ours, sizeof ours)) ||
+	    !buf_put(&a->out, &conf, sizeof conf))
+		fatal(g, 0, "no memory");
+	a->hello = true;
+}
+
+/* The length of this message's body, which may be another than it says (spec/gui 2). */
+static bool
+body_length(struct guid *g, const struct gui_hdr *h, size_t *n)
+{
+	const char *name = types[h->type - GUI_FIRST].name;
+	const uint16_t fixed = types[h->type - GUI_FIRST].len;
+	const bool old = g->agent.minor < GUI_CLIPBOARD_LEN;
+	const uint32_t said = h->type == GUI_CLIPBOARD_DATA && old ? h->window : h->untrusted_len;
+	uint32_t most = sizeof(struct gui_dump) + 4 * GUI_REFS_MAX;
+
+	if (h->type == GUI_CLIPBOARD_DATA)
+		most = g->agent.minor < GUI_BIG_CLIPBOARD ? GUI_CLIPBOARD_OLD : GUI_CLIPBOARD_MAX;
+	*n = fixed == GUI_VARIES ? said : fixed;
+	if (fixed == GUI_VARIES && said > most)
+		fatal(g, h->window, "%s of %u bytes (limit %u)", name, said, most);
+	else if (*n != said && g->agent.minor >= GUI_STRICT)
+		fatal(g, h->window, "%s of %u bytes, not %u", name, said, fixed);
+	else if (*n != said)
+		log_limited(
+		    &g->agent.bad, "%s says that it is of %u bytes, not %u", name, said, fixed);
+	return !g->agent.over;
+}
+
+/* Whose message it is, unless of any window; false: it may not be sent at all, or not for this. */
+static bool
+whose(struct guid *g, const struct gui_hdr *h, struct window **w)
+{
+	const bool known = h->type >= GUI_FIRST && h->type <= GUI_LAST;
+	const struct message *m = known ? &messages[h->type - GUI_FIRST] : NULL;
+
+	if (m == NULL || m->fn == NULL) {
+		fatal(g, h->window, "a message of type %u: not an agent's", h->type);
+		return false;
+	}
+	*w = m->window & ANY ? NULL : window_by_id(g, h->window);
+	if (m->window & ANY || (*w == NULL) == ((m->window & NEW) != 0))
+		return true;
+	fatal(g, h->window, "%s of a window that %s", types[h->type - GUI_FIRST].name,
+	    *w == NULL ? "does not exist" : "exists");
+	return false;
+}
+
+static bool
+one_message(struct guid *g)
+{
+	struct buf *in = &g->agent.in;
+	uint32_t fixed[32]; /* where it is aligned */
+	struct window *w;
+	struct body body;
+	struct gui_hdr h;
+
+	if (in->len < sizeof h)
+		return false;
+	memcpy(&h, buf_bytes(in), sizeof h);
+	if (!whose(g, &h, &w) || !body_length(g, &h, &body.n) || in->len < sizeof h + body.n)
+		return false;
+	const struct message *const m = &messages[h.type - GUI_FIRST];
+	body.window = h.window;
+	body.p = buf_bytes(in) + sizeof h;
+	if (types[h.type - GUI_FIRST].len != GUI_VARIES)
+		body.p = memcpy(fixed, body.p, body.n);
+	if (w == NULL || !w->lost || m->window & EVEN_LOST)
+		m->fn(g, w, &body);
+	buf_eat(in, sizeof h + body.n);
+	return !g->agent.over;
+}
+
+void
+agent_parse(struct guid *g)
+{
+	struct agent *a = &g->agent;
+
+	a->paused = false;
+	if (!a->hello && !a->over && a->in.len >= 4)
+		handshake(g);
+	for (unsigned i = 0; a->hello && !a->over; i++) {
+		a->paused = i % PARSE_LOOK == 0 && !x_takes(g);
+		if (a->paused || !one_message(g))
+			break;
+	}
+	if (a->in.len == 0 && a->in.cap > GUI_CLIPBOARD_OLD)
+		buf_free(&a->in); /* a large one came: it is not kept */
+}
+
+void
+agent_take(struct guid *g, const void *p, size_t n)
+{
+	if (!buf_put(&g->agent.in, p, n))
+		fatal(g, 0, "no memory for %zu bytes", n);
+	else
+		agent_parse(g);
+}

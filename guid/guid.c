@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: ISC */
+/* guid.8. What is taken from outside, the sandbox, the loop. */
+#include <signal.h>
+#include <unistd.h>
+
+#include "guid.h"
+
+#define READ_SIZE 65536
+#define READS 4u /* of one turn: then X has its own */
+
+static void on_x(struct loop *l, int fd, short revents, void *arg);
+static void on_agent(struct loop *l, int fd, short revents, void *arg);
+
+/* What is waited for: X, the agent unless X is not able to take what would come of it. */
+static void
+watch(struct guid *g)
+{
+	struct agent *a = &g->agent;
+	const int x = xcb_get_file_descriptor(g->x.c);
+	const short want = (short)((a->paused ? 0 : POLLIN) | (a->out.len > 0 ? POLLOUT : 0));
+	struct pollfd p;
+
+	loop_set(g->loop, x, (short)(POLLIN | (a->paused || g->x.full ? POLLOUT : 0)));
+	vchan_poll(a->v, want, &p);
+	if (p.fd == a->fd) {
+		loop_set(g->loop, p.fd, p.events);
+		return;
+	}
+	loop_del(g->loop, a->fd);
+	a->fd = p.fd;
+	if (p.fd >= 0 && !loop_add(g->loop, p.fd, p.events, on_agent, g))
+		die("no memory");
+}
+
+static void
+on_more(struct loop *l, int fd, short revents, void *arg)
+{
+	(void)l, (void)fd, (void)revents;
+	x_turn(arg, false);
+	turn(arg);
+}
+
+void
+turn(struct guid *g)
+{
+	bool more = true;
+
+	/* xcb reads while it writes, and what it has read wakes nobody. */
+	for (int i = 0; more && i < 4; i++) {
+		pixels_paint(g);
+		x_flush(g);
+		agent_flush(g);
+		more = x_turn(g, false);
+	}
+	if (more && loop_after(g->loop, 0, on_more, g) == 0)
+		die("no memory");
+	watch(g);
+}
+
+static void
+read_agent(struct guid *g)
+{
+	static uint8_t chunk[READ_SIZE];
+	struct agent *a = &g->agent;
+	ssize_t n = 1;
+
+	agent_parse(g);
+	for (unsigned i = 0; n > 0 && i < READS && !a->paused && !a->over; i++) {
+		n = vchan_read(a->v, chunk, sizeof chunk);
+		if (n > 0)
+			agent_take(g, chunk, (size_t)n);
+		if (n < READ_SIZE)
+			break; /* that was all */
+	}
+	if (n >= 0 || a->over)
+		return;
+	logit("the agent has gone");
+	a->over = true;
+	loop_stop(g->loop, g->o.session != NULL ? 0 : AGAIN);
+}
+
+static void
+on_agent(struct loop *l, int fd, short revents, void *arg)
+{
+	struct guid *g = arg;
+
+	(void)l, (void)fd, (void)revents;
+	vchan_turn(g->agent.v);
+	if (!g->agent.paused)
+		read_agent(g);
+	turn(g);
+}
+
+static void
+on_x(struct loop *l, int fd, short revents, void *arg)
+{
+	struct guid *g = arg;
+
+	(void)l, (void)fd, (void)revents;
+	x_turn(g, true);
+	if (g->agent.paused && x_takes(g))
+		read_agent(g);
+	turn(g);
+}
+
+/* A byte on it: the domain has gone (chand/chansock.h). */
+static void
+on_control(struct loop *l, int fd, short revents, void *arg)
+{
+	struct guid *g = arg;
+	int ms;
+
+	(void)revents;
+	if (fd >= 0)
+		loop_del(l, fd);
+	if (fd != -2 && !control_turn(&g->control)) {
+		logit("the qube has ended");
+		loop_stop(l, 0);
+		return;
+	}
+	ms = control_wait(&g->control);
+	loop_cancel(l, g->control_timer);
+	g->control_timer = ms >= 0 ? loop_after(l, (uint64_t)ms, on_control, g) : 0;
+	if (g->control.fd >= 0 && !loop_add(l, g->control.fd, POLLIN, on_control, g))
+		die("no memory");
+}
+
+static void
+start(struct guid *g)
+{
+	x_start(g);
+	pixels_attach(g);
+	hints_start(g);
+	override_start(g);
+	tray_start(g);
+	g->agent.fd = -1;
+	g->agent.motion_window = UINT32_MAX;
+	g->agent.in.max =
+	    sizeof(struct gui_hdr) + sizeof(struct gui_dump) + 4 * GUI_REFS_MAX + READ_SIZE;
+	g->agent.out.max = SEND_MAX;
+	if (!loop_add(g->loop, xcb_get_file_descriptor(g->x.c), POLLIN, on_x, g))
+		die("no memory");
+	on_control(g->loop, -2, 0, g);
+	if (g->ready >= 0 && write(g->ready, "\n", 1) == 1)
+		close(g->ready);
+	on_x(g->loop, -1, 0, g);
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct guid g;
+
+	g.ready = g.inotify = -1;
+	g.loop = loop_new();
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN); /* the root window's size comes by itself */
+	options(&g, argc, argv);
+	setup(&g);
+
+	enter_sandbox(&g);
+
+	start(&g);
+	return loop_run(g.loop);
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * guid: one per qube, shows its windows. One struct, one poll loop, nothing waits.
+ *   agent.c     the channel: handshake, whole messages, what waits to be sent
+ *   x.c         the X server: requests, replies, events, errors
+ *   window.c    the windows: table, life, configure hand-shake
+ *   override.c  override-redirect windows: which, where, below what
+ *   pixels.c    what is in them
+ *   input.c     keys, pointer, focus
+ *   hints.c     names, size hints, flags, cursor
+ *   tray.c      icons
+ *   clip.c      clipboard
+ *   options.c setup.c   command line, configuration; what is taken before the sandbox
+ *
+ * Each window is two of X's, so that its border is a fact of the tree and not of what is drawn: F,
+ * filled by X with the label's colour, on which nothing is ever drawn, and in it C, the content,
+ * the only drawable that a qube's pixels reach:
+ *
+ * Two windows in F's colour lie over C along F's right and lower edges, where X itself keeps them:
+ * also while F has become smaller and C has not yet, nothing of C is where the border has to be.
+ *
+ *   normal              F = the qube's geometry + 2 * frame, C the qube's, at (frame, frame)
+ *   override-redirect   F = the qube's geometry, C smaller by OVERRIDE_BORDER on each side
+ *   in the tray         F as the tray has it, C smaller by the tray's border, or tinted
+ *   full screen         with allow_fullscreen F = C, else as normal
+ */
+#ifndef GUID_H
+#define GUID_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <xcb/xcb.h>
+
+#include "buf.h"
+#include "grant.h"
+#include "gui-proto.h"
+#include "icons/tint.h"
+#include "log.h"
+#include "loop.h"
+#include "names.h"
+#include "rpc/control.h"
+#include "vchan.h"
+#include "x.h"
+
+#define WINDOWS_MAX 10000u
+#define FRAME 4 /* pixels around a normal window, unless configured */
+#define FRAME_MAX 32
+#define OVERRIDE_BORDER 2
+#define COVER_PERCENT 90 /* of the work area: no override-redirect window is larger */
+#define SEND_MAX (1u << 20)
+#define NAMES_MAX 10
+#define SEGMENT_MAX (64u << 20) /* bytes of one of the two segments shared with X */
+
+enum { AGAIN = 75 }; /* exit status by hand: the agent has gone, wait for it again */
+
+struct rect {
+	int x, y, w, h;
+};
+
+struct prop { /* -p NAME=TYPE:VALUE */
+	const char *name, *value;
+	char type;
+	xcb_atom_t atom, type_atom; /* once X is there */
+	uint32_t n, words[32];	    /* of its value: bytes, or words */
+};
+
+#define TEXT_SIZE 32
+struct options {
+	const char *session; /* managed, or NULL */
+	char name[NAME_LEN_MAX + 1];
+	uint32_t domid, qid, label, ignored;
+	const char *color;
+	char display[8]; /* managed: ":N" or ":N.S" */
+	uint32_t rgb;
+	bool foreground, background, invisible, title_name;
+	uint32_t kill_pid;
+	bool fullscreen, utf8, protect, override_allowed;
+	bool tint, pale; /* the tray; pale: half the saturation */
+	int tray_border, frame;
+	char background_color[TEXT_SIZE];
+	uint32_t startup_timeout;
+	const char *lockers[NAMES_MAX + 2]; /* prompts, and NULL, too */
+	size_t nlockers;
+	struct prop props[NAMES_MAX];
+	size_t nprops;
+};
+
+struct image {
+	struct grant grant;
+	int w, h;
+	size_t n;
+	uint32_t refs[]; /* as they came, to know them again */
+};
+
+enum key { BY_ID, BY_F, BY_C, KEYS };
+
+struct window {
+	struct window *next, *prev;
+	struct window *same[KEYS]; /* of a place in the tables */
+	struct window *dirty_next;
+	union {
+		struct {
+			uint32_t id;
+			xcb_window_t f, c;
+		};
+		uint32_t key[KEYS];
+	};
+	xcb_window_t edge[2]; /* the right and the lower part of the border */
+	struct rect at;	      /* as the qube has it: on the root window, without our frame */
+	int inset, off;	      /* of C in F; of C in the qube's window */
+	int placed_at;	      /* inset, as X has it */
+	int fw, fh, cw, ch;   /* F and C as X has them; cw 0: C is not mapped */
+	int ext_x, ext_y;     /* what the window manager adds left and above */
+	uint32_t placed;      /* sequence of our last request that moves F */
+	uint32_t mapped_seq;  /* and of the last that maps or unmaps it */
+	bool override, mapped, queued, lost, reparented, asking_place, told_place, full, dirty,
+	    no_image_told;
+	enum { NOT_DOCKED, DOCKED, EMBEDDED } docked;
+	uint32_t flags;		  /* GUI_FULLSCREEN ..., as the window manager has them */
+	struct window *transient; /* for it */
+	unsigned followers;	  /* that are transient for this one */
+	struct rect damage;	  /* of C */
+	struct image *image;
+};
+
+struct agent {
+	struct vchan *v;
+	int fd; /* as the loop has it, or -1 */
+	bool hello, over, paused;
+	uint32_t minor;
+	struct buf in, out;
+	struct gui_motion motion; /* the last one, while the agent does not read */
+	uint32_t motion_window;	  /* UINT32_MAX: there is none */
+	struct log_limit bad;
+};
+
+#define BUCKETS 4096u
+struct windows {
+	struct window *first, *dirty;
+	uint32_t n, seed;
+	struct window *at[KEYS][BUCKETS];
+};
+
+struct segment {
+	int fd;
+	uint8_t *p;
+	xcb_shm_seg_t seg;
+	size_t size, used; /* of this filling; of it */
+	size_t high;	   /* as far as it has memory */
+	bool busy;	   /* X has not said yet that it has read all */
+	uint32_t last;	   /* sequence of its last put */
+};
+struct pixels {
+	struct segment seg[2];
+	unsigned now;
+	size_t pages; /* mapped of the qube's */
+	xcb_gcontext_t gc;
+	const char *qgnt; /* by hand: where its pages are files, or NULL */
+	struct tint tint; /* of icons in the tray */
+	struct log_limit full, cut;
+};
+
+#define ABOVE_MAX 8
+struct guid {
+	struct loop *loop;
+	struct options o;
+	struct agent agent;
+	struct x x;
+	struct windows win;
+	struct pixels px;
+	struct rect root, work;
+	uint32_t desktop;
+	xcb_window_t tray;
+	xcb_window_t above[ABOVE_MAX]; /* lockers and prompts */
+	uint32_t focus;		       /* F whose keymap is to come, or 0 */
+	struct gui_focus focus_event;
+	xcb_cursor_t cursors[GUI_CURSOR_END - GUI_CURSOR_FONT];
+	xcb_font_t cursor_font;
+	struct control control;
+	int control_fd;
+	uint32_t control_timer;
+	gid_t people;
+	int screen, ready, inotify;
+	pid_t pid;
+	char host[65];
+	struct log_limit clip, titles, x_errors;
+};
+
+/* --- agent.c --- */
+/* Of a message: aligned, and as long as it has to be, unless it is a GUI_VARIES. Its window: NULL
+ * if it is new, or may be any. */
+struct body {
+	uint32_t window;
+	const void *p;
+	size_t n;
+};
+typedef void message_fn(struct guid *g, struct window *w, const struct body *untrusted);
+void agent_take(struct guid *g, const void *p, size_t n); /* bytes of the agent's */
+void agent_parse(struct guid *g);			  /* what is whole */
+void agent_send(struct guid *g, enum gui_type type, uint32_t window, const void *body, size_t n);
+void agent_motion(struct guid *g, uint32_t window, const struct gui_motion *m);
+/* Bytes that wait for the agent are as many as there may be. */
+void agent_flush(struct guid *g);
+/* What it did ends this daemon, and nothing else: one line, status 1. */
+void fatal(struct guid *g, uint32_t window, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+message_fn on_create, on_destroy, on_map, on_unmap, on_configure, on_shmimage, on_clipboard,
+    on_wmname, on_dock, on_hints, on_flags, on_wmclass, on_dump, on_cursor;
+
+/* --- guid.c --- */
+void turn(struct guid *g); /* the end of each callback: puts, and sends all */
+
+/* --- window.c --- */
+struct window *window_by_id(struct guid *g, uint32_t id);
+struct window *window_by_x(struct guid *g, xcb_window_t x); /* F or C */
+void window_kind(struct guid *g, struct window *w);	    /* what its borders are */
+void window_place(struct guid *g, struct window *w);	    /* F and C, as w->at is */
+void window_report(struct guid *g, struct window *w);	    /* w->at, unless one waits */
+void window_resized(struct guid *g, struct window *w); /* C, after another border or size of F */
+void window_map(struct guid *g, struct window *w);
+void window_unmap(struct guid *g, struct window *w);
+void window_lost(struct guid *g, struct window *w);
+void window_moved(struct guid *g, struct window *w, const struct rect *at);
+void window_say_place(struct guid *g, const struct window *w); /* w->at, to the agent */
+event_fn on_configure_notify, on_map_notify, on_reparent_notify, on_gone;
+
+/* --- override.c --- */
+bool override_may(const struct guid *g, const struct window *w, bool wanted);
+bool override_fit(const struct guid *g, struct rect *r); /* true: it was changed */
+void override_set(struct guid *g, struct window *w, bool on);
+void override_stack(struct guid *g, struct window *w);
+/* A window that is on the root window now: is it one that stays above? */
+void override_look(struct guid *g, xcb_window_t client, xcb_window_t frame);
+void override_gone(struct guid *g, xcb_window_t x);
+void override_start(struct guid *g);
+
+/* --- pixels.c --- */
+void pixels_start(struct guid *g); /* the segments; before the sandbox */
+void pixels_attach(struct guid *g);
+void pixels_drop(struct guid *g, struct window *w);
+void pixels_damage(struct guid *g, struct window *w, struct rect r); /* r: of C */
+void pixels_undirty(struct guid *g, struct window *w);
+void pixels_paint(struct guid *g);
+void pixels_failed(struct guid *g, uint32_t sequence); /* an error of a request */
+event_fn on_expose, on_completion;
+
+/* --- input.c --- */
+event_fn on_key, on_button, on_motion, on_crossing, on_focus, on_keymap;
+void input_focus_flush(struct guid *g);
+
+/* --- hints.c --- */
+void hints_new(struct guid *g, struct window *w);
+void hints_transient(struct guid *g, struct window *w, struct window *to);
+event_fn on_property, on_client_message;
+void hints_start(struct guid *g);
+
+/* --- tray.c --- */
+void tray_start(struct guid *g);
+void tray_dock(struct guid *g, struct window *w);
+void tray_embedded(struct guid *g, struct window *w);
+void tray_lost(struct guid *g, struct window *w);
+void tray_owner(struct guid *g); /* asks who it is now */
+
+/* --- options.c --- */
+void options(struct guid *g, int argc, char **argv);
+
+/* --- setup.c --- */
+void setup(struct guid *g);
+void enter_sandbox(struct guid *g);
+
+#endif

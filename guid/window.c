@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: ISC */
+/* The windows: table, life, and where they are (spec/gui 4, 5.1). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "guid.h"
+
+/* ---- the table ---- */
+
+static struct window **
+bucket(struct guid *g, enum key k, uint32_t id)
+{
+	return &g->win.at[k][(uint32_t)(id * (g->win.seed | 1u)) >> 20];
+}
+
+static struct window *
+find(struct guid *g, enum key k, uint32_t id)
+{
+	struct window *w = *bucket(g, k, id);
+
+	while (w != NULL && w->key[k] != id)
+		w = w->same[k];
+	return w;
+}
+
+struct window *
+window_by_id(struct guid *g, uint32_t id)
+{
+	return find(g, BY_ID, id);
+}
+
+struct window *
+window_by_x(struct guid *g, xcb_window_t x)
+{
+	struct window *w = find(g, BY_F, x);
+
+	return w != NULL ? w : find(g, BY_C, x);
+}
+
+static void
+add(struct guid *g, struct window *w)
+{
+	struct windows *t = &g->win;
+
+	for (enum key k = BY_ID; k < KEYS; k++) {
+		struct window **first = bucket(g, k, w->key[k]);
+
+		w->same[k] = *first;
+		*first = w;
+	}
+	w->next = t->first;
+	if (t->first != NULL)
+		t->first->prev = w;
+	t->first = w;
+	t->n++;
+}
+
+static void
+take_out(struct guid *g, struct window *w)
+{
+	for (enum key k = BY_ID; k < KEYS; k++) {
+		struct window **p = bucket(g, k, w->key[k]);
+
+		while (*p != w)
+			p = &(*p)->same[k];
+		*p = w->same[k];
+	}
+	*(w->prev != NULL ? &w->prev->next : &g->win.first) = w->next;
+	if (w->next != NULL)
+		w->next->prev = w->prev;
+	g->win.n--;
+}
+
+/* ---- where it is ---- */
+
+static int
+clamp(int64_t v, int min, int max)
+{
+	return v < min ? min : v > max ? max : (int)v;
+}
+
+static bool
+same(const struct rect *a, const struct rect *b)
+{
+	return a->x == b->x && a->y == b->y && a->w == b->w && a->h == b->h;
+}
+
+/* By how much F is larger than the qube's window, on each side. */
+static int
+grow(const struct window *w)
+{
+	return w->inset - w->off;
+}
+
+/* The qube's window there, in F as it is. */
+static struct rect
+within(const struct window *w, int x, int y)
+{
+	return (struct rect){x, y, clamp(w->fw - 2 * grow(w), 1, INT32_MAX),
+	    clamp(w->fh - 2 * grow(w), 1, INT32_MAX)};
+}
+
+void
+window_kind(struct guid *g, struct window *w)
+{
+	if (w->docked)
+		w->inset = w->off = g->o.tray_border;
+	else if (w->override)
+		w->inset = w->off = OVERRIDE_BORDER;
+	else
+		w->inset = w->full && g->o.fullscreen ? 0 : g->o.frame, w->off = 0;
+}
+
+/* C fills F but for the border; where there is no place for both, the border stays. */
+static void
+fit_content(struct guid *g, struct window *w, int fw, int fh)
+{
+	const int cw = fw - 2 * w->inset, ch = fh - 2 * w->inset;
+
+	if (cw == w->cw && ch == w->ch && w->inset == w->placed_at)
+		return;
+	w->placed_at = w->inset;
+	if (cw <= 0 || ch <= 0) {
+		if (w->cw > 0)
+			xcb_unmap_window(g->x.c, w->c);
+		w->cw = w->ch = 0;
+		pixels_undirty(g, w);
+		return;
+	}
+	x_place(g, w->c, &(struct rect){w->inset, w->inset, cw, ch});
+	if (w->cw == 0)
+		xcb_map_window(g->x.c, w->c);
+	w->cw = cw;
+	w->ch = ch;
+}
+
+/* For another inset; X has F as large as we know: it is new, or not mapped. Later X moves them. */
+static void
+place_edges(struct guid *g, struct window *w)
+{
+	const int b = w->inset > 0 ? w->inset : 1;
+
+	x_place(g, w->edge[0], &(struct rect){w->fw - b, 0, b, GUI_HEIGHT_MAX + 2 * FRAME_MAX});
+	x_place(g, w->edge[1], &(struct rect){0, w->fh - b, GUI_WIDTH_MAX + 2 * FRAME_MAX, b});
+}
+
+static void
+show_edges(struct guid *g, struct window *w)
+{
+	for (int i = 0; i < 2; i++)
+		if (w->inset > 0)
+			xcb_map_window(g->x.c, w->edge[i]);
+		else
+			xcb_unmap_window(g->x.c, w->edge[i]);
+}
+
+void
+window_resized(struct guid *g, struct window *w)
+{
+	const struct rect at = within(w, w->at.x, w->at.y);
+
+	show_edges(g, w);
+	fit_content(g, w, w->fw, w->fh);
+	window_moved(g, w, &at);
+}
+
+void
+window_place(struct guid *g, struct window *w)
+{
+	const struct rect f = {w->at.x - grow(w) - (w->override ? 0 : w->ext_x),
+	    w->at.y - grow(w) - (w->override ? 0 : w->ext_y), w->at.w + 2 * grow(w),
+	    w->at.h + 2 * grow(w)};
+
+	/* Never a moment in which C reaches over F's border: first what becomes smaller. */
+	fit_content(g, w, f.w < w->fw ? f.w : w->fw, f.h < w->fh ? f.h : w->fh);
+	w->placed = x_place(g, w->f, &f);
+	if (!w->override && w->mapped)
+		return; /* a window manager decides; on_configure_notify */
+	w->fw = f.w;
+	w->fh = f.h;
+	place_edges(g, w);
+	show_edges(g, w);
+	fit_content(g, w, f.w, f.h);
+}
+
+void
+window_say_place(struct guid *g, const struct window *w)
+{
+	const struct gui_configure c = {
+	    .x = w->at.x, .y = w->at.y, .w = (uint32_t)w->at.w, .h = (uint32_t)w->at.h};
+
+	agent_send(g, GUI_CONFIGURE, w->id, &c, sizeof c);
+}
+
+void
+window_report(struct guid *g, struct window *w)
+{
+	if (w->queued)
+		return;
+	w->queued = w->id != 0 && !w->docked;
+	window_say_place(g, w);
+}
+
+void
+window_moved(struct guid *g, struct window *w, const struct rect *at)
+{
+	if (same(at, &w->at))
+		return;
+	w->at = *at;
+	window_report(g, w);
+}
+
+/* ---- life ---- */
+
+static xcb_window_t
+make(struct guid *g, xcb_window_t parent, const struct rect *r, uint32_t mask, const uint32_t *v)
+{
+	const xcb_window_t w = xcb_generate_id(g->x.c);
+
+	xcb_create_window(g->x.c, XCB_COPY_FROM_PARENT, w, parent, (int16_t)r->x, (int16_t)r->y,
+	    (uint16_t)r->w, (uint16_t)r->h, 0, XCB_WINDOW_CLASS_INPUT_OUTPUT, XCB_COPY_FROM_PARENT,
+	    XCB_CW_BACK_PIXEL | mask, v);
+	return w;
+}
+
+static void
+create(struct guid *g, struct window *w)
+{
+	const uint32_t select = XCB_EVENT_MASK_KEY_PRESS | XCB_EVENT_MASK_KEY_RELEASE |
+				XCB_EVENT_MASK_FOCUS_CHANGE | XCB_EVENT_MASK_KEYMAP_STATE |
+				XCB_EVENT_MASK_STRUCTURE_NOTIFY | XCB_EVENT_MASK_PROPERTY_CHANGE;
+	const uint32_t inside = XCB_EVENT_MASK_BUTTON_PRESS | XCB_EVENT_MASK_BUTTON_RELEASE |
+				XCB_EVENT_MASK_POINTER_MOTION | XCB_EVENT_MASK_ENTER_WINDOW |
+				XCB_EVENT_MASK_LEAVE_WINDOW | XCB_EVENT_MASK_EXPOSURE;
+	const uint32_t f[] = {g->x.label, XCB_GRAVITY_NORTH_WEST, w->override, select};
+	const uint32_t c[] = {g->x.background, XCB_GRAVITY_NORTH_WEST, inside};
+	const uint32_t edge[][2] = {
+	    {g->x.label, XCB_GRAVITY_NORTH_EAST}, {g->x.label, XCB_GRAVITY_SOUTH_WEST}};
+	const struct rect at = {w->at.x - grow(w), w->at.y - grow(w), w->at.w + 2 * grow(w),
+			      w->at.h + 2 * grow(w)},
+			  small = {w->inset, w->inset, 1, 1};
+
+	w->fw = at.w;
+	w->fh = at.h;
+	w->f = make(g, g->x.root, &at,
+	    XCB_CW_BIT_GRAVITY | XCB_CW_OVERRIDE_REDIRECT | XCB_CW_EVENT_MASK, f);
+	w->c = make(g, w->f, &small, XCB_CW_BIT_GRAVITY | XCB_CW_EVENT_MASK, c);
+	for (int i = 0; i < 2; i++)
+		w->edge[i] = make(g, w->f, &small, XCB_CW_WIN_GRAVITY, edge[i]);
+	place_edges(g, w);
+	show_edges(g, w);
+	fit_content(g, w, w->fw, w->fh);
+}
+
+/* What both CREATE and CONFIGURE say; false: it is not to be believed. */
+static bool
+place_ok(struct guid *g, uint32_t id, uint32_t min, const int32_t at[2], const uint32_t size[2],
+    struct rect *r)
+{
+	if (size[0] > INT32_MAX || size[1] > INT32_MAX || size[0] < min || size[1] < min) {
+		fatal(g, id, "a size of %d x %d", (int)size[0], (int)size[1]);
+		return false;
+	}
+	*r = (struct rect){clamp(at[0], -GUI_WIDTH_MAX, GUI_WIDTH_MAX),
+	    clamp(at[1], -GUI_HEIGHT_MAX, GUI_HEIGHT_MAX), clamp(size[0], 1, GUI_WIDTH_MAX),
+	    clamp(size[1], 1, GUI_HEIGHT_MAX)};
+	return true;
+}
+
+void
+on_create(struct guid *g, struct window *w, const struct body *untrusted)
+{
+	const struct gui_create *m = untrusted->p;
+	struct rect at;
+
+	if (!place_ok(
+		g, untrusted->window, 0, (int32_t[]){m->x, m->y}, (uint32_t[]){m->w, m->h}, &at))
+		return;
+	w = g->win.n < WINDOWS_MAX ? calloc(1, sizeof *w) : NULL;
+	if (w == NULL) {
+		fatal(g, untrusted->window, "one window too many (limit %u)", WINDOWS_MAX);
+		return;
+	}
+	w->id = untrusted->window;
+	w->at = at;
+	w->override = override_may(g, w, m->override_redirect != 0);
+	if (w->override)
+		override_fit(g, &w->at);
+	window_kind(g, w);
+	create(g, w);
+	add(g, w);
+	hints_new(g, w);
+	if (!same(&w->at, &at))
+		window_report(g, w);
+}
+
+static void
+forget(struct guid *g, struct window *w)
+{
+	for (struct window *o = g->win.first; w->followers > 0 && o != NULL; o = o->next)
+		if (o->transient == w)
+			hints_transient(g, o, NULL);
+	hints_transient(g, w, NULL);
+	pixels_undirty(g, w);
+	pixels_drop(g, w);
+}
+
+void
+on_destroy(struct guid *g, struct window *w, const struct body *untrusted)
+{
+	const uint32_t id = w->id;
+
+	(void)untrusted;
+	forget(g, w);
+	if (!w->lost)
+		xcb_destroy_window(g->x.c, w->f);
+	take_out(g, w);
+	free(w);
+	if (g->agent.minor >= GUI_DESTROY_ACK)
+		agent_send(g, GUI_DESTROY, id, NULL, 0);
+}
+
+/* X has it no more, or is not to have it: the agent's messages for it mean nothing until DESTROY.
+ */
+void
+window_lost(struct guid *g, struct window *w)
+{
+	if (w->lost)
+		return;
+	w->lost = true;
+	forget(g, w);
+	xcb_destroy_window(g->x.c, w->f);
+}
+
+void
+window_map(struct guid *g, struct window *w)
+{
+	w->mapped = true;
+	w->mapped_seq = xcb_map_window(g->x.c, w->f).sequence;
+}
+
+/* Also for a window manager that has it as an icon (ICCCM 4.1.4). */
+void
+window_unmap(struct guid *g, struct window *w)
+{
+	const xcb_unmap_notify_event_t e = {
+	    .response_type = XCB_UNMAP_NOTIFY, .event = g->x.root, .window = w->f};
+
+	w->mapped = false;
+	w->mapped_seq = xcb_unmap_window(g->x.c, w->f).sequence;
+	pixels_undirty(g, w);
+	if (!w->override)
+		xcb_send_event(g->x.c, 0, g->x.root, TO_MANAGER, (const char *)&e);
+}
+
+void
+on_map(struct guid *g, struct window *w, const struct body *untrusted)
+{
+	const struct rect before = w->at;
+	const struct gui_map *m = untrusted->p;
+
+	if (g->o.invisible || w->mapped || w->docked)
+		return;
+	hints_transient(g, w, m->transient_for != 0 ? window_by_id(g, m->transient_for) : NULL);
+	override_set(g, w, override_may(g, w, m->override_redirect != 0));
+	if (w->override && override_fit(g, &w->at)) {
+		window_place(g, w);
+		if (!same(&before, &w->at))
+			window_report(g, w);
+	}
+	if (w->override)
+		override_stack(g, w);
+	window_map(g, w);
+}
+
+void
+on_unmap(struct guid *g, struct window *w, const struct body *untrusted)
+{
+	(void)untrusted;
+	if (w->docked)
+		return;
+	window_unmap(g, w);
+	w->full = false;
+	w->flags = 0;
+	if (w->id != 0)
+		pixels_drop(g, w);
+}
+
+void
+on_configure(struct guid *g, struct window *w, const struct body *untrusted)
+{
+	const struct gui_configure *m = untrusted->p;
+	struct rect at;
+	bool equal;
+
+	if (!place_ok(g, w->id, 1, (int32_t[]){m->x, m->y}, (uint32_t[]){m->w, m->h}, &at))
+		return;
+	equal = same(&at, &w->at);
+	if ((w->docked || w->queued) && !equal)
+		window_say_place(g, w);
+	if (w->docked || equal)
+		w->queued = false;
+	if (w->docked || w->queued || equal)
+		return;
+	w->at = at;
+	if (w->override && !override_may(g, w, true))
+		override_set(g, w, false);
+	if (w->override && override_fit(g, &w->at) && !same(&at, &w->at))
+		window_report(g, w);
+	window_place(g, w);
+}
+
+/* ---- what X says ---- */
+
+static bool
+older(uint32_t event, uint32_t request)
+{
+	return (int32_t)(event - request) < 0;
+}
+
+static void ask_place(struct guid *g, struct window *w);
+
+static void
+on_place(struct guid *g, uint32_t arg, void *reply)
+{
+	const xcb_translate_coordinates_reply_t *r = reply;
+	struct window *w = window_by_x(g, arg);
+	struct rect at;
+
+	if (w == NULL || w->lost)
+		return;
+	w->asking_place = false;
+	if (w->told_place) { /* meanwhile, and who knows which is newer */
+		w->told_place = false;
+		ask_place(g, w);
+		return;
+	}
+	if (r == NULL)
+		return;
+	at = within(w, r->dst_x, r->dst_y);
+	if (w->docked && at.x < 0)
+		at.x = 0;
+	if (w->docked && at.y < 0)
+		at.y = 0;
+	window_moved(g, w, &at);
+}
+
+/* Where F is on the root window, without what we added. */
+static void
+ask_place(struct guid *g, struct window *w)
+{
+	const int16_t in = (int16_t)grow(w);
+
+	if (w->asking_place)
+		return;
+	w->asking_place = true;
+	x_expect(
+	    g, xcb_translate_coordinates(g->x.c, w->f, g->x.root, in, in).sequence, on_place, w->f);
+}
+
+void
+on_configure_notify(struct guid *g, struct window *w, const xcb_generic_event_t *event)
+{
+	const xcb_configure_notify_event_t *e = (const void *)event;
+	const bool synthetic = (e->response_type & 0x80) != 0;
+
+	if (e->window == g->x.root) {
+		g->root.w = e->width;
+		g->root.h = e->height;
+		hints_start(g);
+	}
+	if (w == NULL)
+		return;
+	if (w->override) {
+		/* Only we move these: whoever else did, it is undone (QSB-073). */
+		if (!synthetic && !older(event->full_sequence, w->placed) &&
+		    (e->x != w->at.x || e->y != w->at.y || e->width != w->fw || e->height != w->fh))
+			window_place(g, w);
+		return;
+	}
+	w->fw = e->width;
+	w->fh = e->height;
+	fit_content(g, w, w->fw, w->fh);
+	if (w->docked || (w->reparented && !synthetic)) {
+		ask_place(g, w);
+		return;
+	}
+	w->told_place = w->asking_place;
+	const struct rect at = within(w, e->x + grow(w), e->y + grow(w));
+	window_moved(g, w, &at);
+}
+
+void
+on_map_notify(struct guid *g, struct window *w, const xcb_generic_event_t *event)
+{
+	const xcb_map_notify_event_t *e = (const void *)event;
+	const struct gui_map m = {.override_redirect = w != NULL && w->override};
+
+	if (w == NULL)
+		override_look(g, e->window, e->window);
+	if (w == NULL || w->mapped || older(event->full_sequence, w->mapped_seq))
+		return;
+	if (w->docked)
+		window_say_place(g, w);
+	w->mapped = true;
+	agent_send(g, GUI_MAP, w->id, &m, sizeof m);
+}
+
+void
+on_reparent_notify(struct guid *g, struct window *w, const xcb_generic_event_t *event)
+{
+	const xcb_reparent_notify_event_t *e = (const void *)event;
+	const bool reparented = e->parent != g->x.root;
+
+	if (w == NULL && reparented)
+		override_look(g, e->window, e->parent);
+	if (w == NULL)
+		return;
+	w->reparented = reparented;
+	if (!reparented && w->docked == EMBEDDED)
+		tray_lost(g, w);
+}
+
+/* Also an unmap, of another's window. */
+void
+on_gone(struct guid *g, struct window *w, const xcb_generic_event_t *event)
+{
+	const xcb_destroy_notify_event_t *e = (const void *)event;
+	const bool destroyed = (e->response_type & 0x7f) == XCB_DESTROY_NOTIFY;
+
+	override_gone(g, e->window);
+	if (destroyed && e->window == g->tray)
+		g->tray = XCB_NONE;
+	if (destroyed && w != NULL)
+		window_lost(g, w);
+}

@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+# Programs of two qubes on one screen of Dom0's, with all that belongs to it: qubes-display in the session, guid started with its
+# qube, pages through chand, gui-agent and an X server in each qube.
+import os, shutil, subprocess, sys, time
+
+sys.path[0] += "/.."
+from tap import *
+from gui import *
+
+local_only("Xvfb in the qubes")
+if not shutil.which("Xvfb") or not shutil.which("xterm"):
+    print("1..0 # SKIP no Xvfb, no xterm on this machine")
+    sys.exit(0)
+in_house()
+if not os.path.exists("/usr/bin/qubes-display"):
+    print("1..0 # SKIP no qubes-display here")
+    sys.exit(0)
+
+server = XServer()
+x = X(server.n)
+session = subprocess.Popen(["qubes-display", "-d", server.display], env=dict(os.environ, XAUTHORITY="/dev/null"))
+QUBES = {"work": ("green", 0x73d216), "mail": ("blue", 0x3465a4)}
+programs = []
+
+
+def color(name):
+    """Of the frame of its first window, as the label says."""
+    for f in x.ours().values():
+        if (x.prop(f, "_QUBES_VMNAME") or b"").startswith(name.encode()) and x.attributes(f)[0] == 2:
+            at = x.place(f)
+            return x.pixel(at[0] + 1, at[1] + 1), f
+    return None
+
+
+def start(name, *argv):
+    programs.append(subprocess.Popen(["qvm-run", name, " ".join(argv)], stdin=subprocess.DEVNULL))
+
+
+def windows():
+    for name, (label, rgb) in QUBES.items():
+        write(VM + name, "label = %s\ndisplay = %s\n" % (label, server.display))
+    qubes(*QUBES)
+    for i, (name, (label, rgb)) in enumerate(QUBES.items()):
+        ok(until(lambda: sh("qvm-run", "-p", name, "test -S /tmp/.X11-unix/X0")[0] == 0, 60 * SLOW), "%s: an X server, as there is a guid" % name)
+        start(name, "exec xterm -geometry 50x12+%d+%d -e sh -c 'id; exec cat'" % (60 + 500 * i, 100 + 200 * i))
+        got = until(lambda: color(name), 60 * SLOW)
+        ok(got, "%s: a window" % name, logs("guid-" + name))
+        if got:
+            eq(until(lambda: color(name)[0] == rgb), True, "%s: its frame is %s" % (name, label))
+            at = x.place(got[1])
+            ok(until(lambda: len({v for r in x.pixels(at[0] + 8, at[1] + 8, 300, 60) for v in r}) > 1, 20 * SLOW), "%s: and there is text in it" % name)
+
+
+def typed():
+    """What is typed into a window reaches its qube, and no other."""
+    f = color("work")[1]
+    x.focus(f)
+    at = x.place(f)
+    before = x.pixels(at[0] + 4, at[1] + 4, at[2] - 8, at[3] - 8)
+    x.sync()
+    sh("env", "DISPLAY=" + server.display, "xdotool", "type", "hello there")
+    ok(until(lambda: x.pixels(at[0] + 4, at[1] + 4, at[2] - 8, at[3] - 8) != before), "typed into work's window: it shows")
+
+
+def killed():
+    """kill -9 of a guid: another one has the windows again."""
+    f = color("work")[1]
+    pid = until(lambda: [int(p) for p in filter(str.isdigit, os.listdir("/proc")) if read("/proc/%s/comm" % p).strip() == "guid" and
+                         "work" in read("/proc/%s/cmdline" % p)])
+    ok(pid, "there is a guid of work's")
+    os.kill(pid[-1], 9)
+    ok(until(lambda: f not in x.ours().values()), "killed: its window is gone")
+    ok(until(lambda: color("work"), 60 * SLOW), "and comes back")
+    ok(color("mail"), "the other qube's stays")
+
+
+try:
+    rows([windows, typed, killed])
+finally:
+    for p in programs:
+        p.kill()
+    sh("qvm-kill", *QUBES)
+    session.terminate()
+    server.close()
+done()

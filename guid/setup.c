@@ -25,30 +25,12 @@
 #include "guid.filter.h"
 #include "guid.h"
 #include "ids.h"
-#include "kv.h"
 #include "paths.h"
 #include "sandbox.h"
 #include "sock.h"
 
 #define MEMORY (1ull << 30) /* both segments, all that a qube may have mapped, its windows */
 #define NOFILE (2 * WINDOWS_MAX)
-
-/* Statically linked, this would want glibc's shared libraries for a name that we never look up. */
-int getaddrinfo(const char *node, const char *service, const void *hints, void *res);
-void freeaddrinfo(void *res);
-
-int
-getaddrinfo(const char *node, const char *service, const void *hints, void *res)
-{
-	(void)node, (void)service, (void)hints, (void)res;
-	return -1;
-}
-
-void
-freeaddrinfo(void *res)
-{
-	(void)res;
-}
 
 /* ---- by hand ---- */
 

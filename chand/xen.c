@@ -148,6 +148,10 @@ ended(struct domain *d)
 	snprintf(token, sizeof token, "%u", d->domid);
 	if (b.store)
 		asked(store_unwatch(b.store, path, token));
+	/* what was opened for it while its nodes were cleared away */
+	snprintf(path, sizeof path, "/local/domain/0/data/vchan/%u", d->domid);
+	if (b.store)
+		asked(store_rm(b.store, 0, path));
 }
 
 static bool

@@ -15,7 +15,7 @@
 
 #define ICON_LINE 32   /* bytes, without the newline */
 #define ICON_SENT 2048 /* a side */
-#define ICON_SIDE 128  /* of what is kept */
+#define ICON_SIDE 64   /* of what is kept */
 
 struct icon {
 	uint32_t id, w, h;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "buf.h"
@@ -26,11 +27,12 @@
 #include "vmconf.h"
 #include "window-icons.filter.h"
 
-#define EARLY_MAX 5   /* whose windows are not there yet (spec/gui 7) */
-#define SECOND_MAX 32 /* icons: more wait for the next second */
-#define LOOK_MS 100   /* between two looks at all windows */
-#define DEPTH_MAX 4   /* a window manager puts frames around them */
-#define WINDOWS_MAX 4096u
+#define EARLY_MAX 5	  /* whose windows are not there yet (spec/gui 7) */
+#define SECOND_MAX 16	  /* icons: more wait for the next second */
+#define LOOK_MS 500	  /* between two looks at all windows */
+#define DEPTH_MAX 4	  /* a window manager puts frames around them */
+#define LOOKED_MAX 32768u /* windows, of all qubes */
+#define OTHER_S 5	  /* that one of before, whose stream is over, may take to end */
 #define MEMORY (256u << 20)
 
 enum { A_NAME, A_ID, A_ICON, A_N };
@@ -68,12 +70,12 @@ is_ours(struct service *s, xcb_window_t w)
 	return ours;
 }
 
-/* The children of n windows take their place: how many there are, at most WINDOWS_MAX. */
+/* The children of n windows take their place: how many there are, at most LOOKED_MAX. */
 static size_t
 below(struct service *s, xcb_window_t *w, size_t n)
 {
-	static xcb_window_t out[WINDOWS_MAX];
-	static xcb_query_tree_cookie_t asked[WINDOWS_MAX];
+	static xcb_window_t out[LOOKED_MAX];
+	static xcb_query_tree_cookie_t asked[LOOKED_MAX];
 	size_t all = 0;
 
 	for (size_t i = 0; i < n; i++)
@@ -82,8 +84,8 @@ below(struct service *s, xcb_window_t *w, size_t n)
 		xcb_query_tree_reply_t *r = xcb_query_tree_reply(s->x, asked[i], NULL);
 		size_t more = r != NULL ? r->children_len : 0;
 
-		if (more > WINDOWS_MAX - all)
-			more = WINDOWS_MAX - all;
+		if (more > LOOKED_MAX - all)
+			more = LOOKED_MAX - all;
 		if (more > 0)
 			memcpy(out + all, xcb_query_tree_children(r), more * sizeof *out);
 		all += more;
@@ -97,7 +99,7 @@ below(struct service *s, xcb_window_t *w, size_t n)
 static size_t
 look(struct service *s, xcb_window_t *w, size_t n, uint32_t id, xcb_window_t *found)
 {
-	static xcb_get_property_cookie_t asked[WINDOWS_MAX];
+	static xcb_get_property_cookie_t asked[LOOKED_MAX];
 	size_t others = 0;
 
 	for (size_t i = 0; i < n; i++)
@@ -118,7 +120,7 @@ look(struct service *s, xcb_window_t *w, size_t n, uint32_t id, xcb_window_t *fo
 static xcb_window_t
 window_of(struct service *s, uint32_t id)
 {
-	static xcb_window_t w[WINDOWS_MAX];
+	static xcb_window_t w[LOOKED_MAX];
 	xcb_window_t found = XCB_NONE;
 	size_t n = 1;
 
@@ -244,6 +246,7 @@ on_x(struct loop *l, int fd, short revents, void *arg)
 /* ---- the qube ---- */
 
 static void on_second(struct loop *l, int fd, short revents, void *arg);
+static void on_qube(struct loop *l, int fd, short revents, void *arg);
 
 static void
 take(struct service *s)
@@ -264,8 +267,9 @@ take(struct service *s)
 		if (!show(s, &s->reader.icon))
 			keep(s, &s->reader.icon);
 	}
-	if (s->second == SECOND_MAX)
-		loop_set(s->loop, STDIN_FILENO, 0);
+	if (s->second ==
+	    SECOND_MAX) /* not just for nothing: its end would wake us again and again */
+		loop_del(s->loop, STDIN_FILENO);
 }
 
 static void
@@ -274,8 +278,9 @@ on_second(struct loop *l, int fd, short revents, void *arg)
 	struct service *s = arg;
 
 	(void)fd, (void)revents;
+	if (s->second == SECOND_MAX && !loop_add(l, STDIN_FILENO, POLLIN, on_qube, s))
+		die("no memory");
 	s->second = 0;
-	loop_set(l, STDIN_FILENO, POLLIN);
 	take(s);
 }
 
@@ -295,6 +300,29 @@ on_qube(struct loop *l, int fd, short revents, void *arg)
 /* ---- before the sandbox ---- */
 
 static void
+on_alarm(int sig)
+{
+	(void)sig;
+}
+
+/* One for a qube: each has a connection to the X server, who has not many. */
+static void
+alone(int vm, const char *name)
+{
+	const struct sigaction end = {.sa_handler = on_alarm};
+	const int fd = openat(vm, name, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || sigaction(SIGALRM, &end, NULL) < 0)
+		die("%s", name);
+	alarm(OTHER_S);
+	if (flock(fd, LOCK_EX) < 0) {
+		logit("refused: another one runs for this qube");
+		exit(1);
+	}
+	alarm(0);
+}
+
+static void
 prepare(struct service *s)
 {
 	const int vm = open(ETC_VM, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -311,6 +339,7 @@ prepare(struct service *s)
 		die("the qube's file cannot be read");
 	if (run < 0 || !state_read(run, s->qube, &state))
 		die("the qube does not run");
+	alone(vm, s->qube);
 	close(vm);
 	close(run);
 	if (c.display[0] == '\0') {

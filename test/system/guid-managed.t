@@ -21,7 +21,7 @@ os.makedirs(DISPLAY, exist_ok=True)
 os.chmod(DISPLAY, 0o1771)
 write(VM + "work", "label = green\n")
 qubes("work")  # without a display: or startd would run a guid of its own
-write(VM + "work", "label = green\ndisplay = %s\nfeature.gui-allow-utf8-titles = 1\n" % server.display)
+write(VM + "work", "label = green\ndisplay = %s\nfeature.gui =\nfeature.gui-allow-utf8-titles = 1\n" % server.display)
 domid, qid = int(state("work")["domid"]), int(state("work")["qid"])
 UID = UID_BASE + 8 * qid + 6
 agent = Agent(RUN + "/local/work", domid, 2000000000 + 65536 * qid)

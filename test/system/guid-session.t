@@ -86,8 +86,8 @@ def sees(i, n, color=None, at=100):
 
 
 def no_display():
-    write(VM + "work", "label = green\ndisplay = %s\n" % servers[0].display)
-    write(VM + "vault", "label = red\ndisplay = %s\n" % servers[1].display)
+    write(VM + "work", "label = green\nfeature.gui =\ndisplay = %s\n" % servers[0].display)
+    write(VM + "vault", "label = red\nfeature.gui =\ndisplay = %s\n" % servers[1].display)
     write(VM + "plain", "label = blue\n")
     r = qubes("work", "vault", "plain")
     eq(r.returncode, 0, "qubes start: that their display is not there is no obstacle")
@@ -353,18 +353,26 @@ def icons():
     ok(until(lambda: shown(9) == [1, 1, 0xff000000]), "one that came before its window", shown(9))
     send(vault, 5, 1, 1, 0x00000010)
     send(work, 5, 130, 1, *[0xffffffff] * 130)
-    ok(until(lambda: shown(5) == [65, 1] + [0xffffffff] * 65), "a large one is made smaller", shown(5))
+    ok(until(lambda: shown(5) == [44, 1] + [0xffffffff] * 44), "a large one is made smaller", shown(5))
     ok(shown(9) == [1, 1, 0xff000000], "and the other is as it was")
+    again = stream("work")
+    eq(again.wait(LIMIT), 1, "a second stream of a qube's: refused")
     pid = int(sh("pgrep", "-f", "-u", str(uid_of("work", 6)), "WindowIconUpdater")[1] or -1)
     s = status(pid)
     ok(all(k in s for k in ("CapEff:\t" + "0" * 16, "NoNewPrivs:\t1", "Seccomp:\t2")), "in a sandbox, as its qube's guid's user", s)
     for p in work, vault:
         p.stdin.close()
     eq([p.wait(LIMIT) for p in (work, vault)], [0, 0], "they end with their streams")
+    # More than are shown in a second, and the end of the stream.
+    p = stream("work")
+    p.stdin.write(b"1\n1 1\nabcd" * 40)
+    p.stdin.close()
+    pid = until(lambda: int(sh("pgrep", "-f", "-u", str(uid_of("work", 6)), "WindowIconUpdater")[1] or 0))
+    eq(p.wait(LIMIT), 0, "many at once: they are all taken, some a second later")
     p = stream("work")
     send(p, 5, 2049, 1)
     eq(p.wait(LIMIT), 1, "a wrong size: the stream's end")
-    eq(shown(5), [65, 1] + [0xffffffff] * 65, "and nothing else's")
+    eq(shown(5), [44, 1] + [0xffffffff] * 44, "and nothing else's")
 
 
 def qube_ends():

@@ -87,7 +87,13 @@ try() { # WHO WORDS...: what came of it
 		case $who in relay) filtered relay || hold ;; pump) hold ;; esac
 		until_true filtered "$who" || { echo 'it is not there'; return; }
 	fi
-	"$inject" "$(pid_of "$who")" "$@" 2>&1
+	victim=$(pid_of "$who")
+	came_of=$("$inject" "$victim" "$@" 2>&1)
+	echo "$came_of"
+	case $who:$came_of in relay:*SIG*) until_true gone "$victim" ;; esac # so that it is not taken for the next one
+}
+gone() {
+	[ ! -e "/proc/$1" ]
 }
 refused() { # WHO WORDS...
 	came=$(try "$@")

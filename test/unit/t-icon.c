@@ -84,8 +84,8 @@ large(void **state)
 		assert_int_equal(r.icon.argb[i], 0xffffffff);
 	memcpy(all, "1\n129 3\n", 8);
 	assert_int_equal(feed(all, 8 + 129 * 3 * 4, 1000), 1);
-	assert_int_equal(r.icon.w, 65);
-	assert_int_equal(r.icon.h, 2);
+	assert_int_equal(r.icon.w, 43);
+	assert_int_equal(r.icon.h, 1);
 }
 
 /* QSB-104: what is shown is of the label's hue, whatever was sent. */

@@ -16,13 +16,13 @@
  * filled by X with the label's colour, on which nothing is ever drawn, and in it C, the content,
  * the only drawable that a qube's pixels reach:
  *
- * Two windows in F's colour lie over C along F's right and lower edges, where X itself keeps them:
- * also while F has become smaller and C has not yet, nothing of C is where the border has to be.
- *
  *   normal              F = the qube's geometry + 2 * frame, C the qube's, at (frame, frame)
  *   override-redirect   F = the qube's geometry, C smaller by OVERRIDE_BORDER on each side
  *   in the tray         F as the tray has it, C smaller by the tray's border, or tinted
  *   full screen         with allow_fullscreen F = C, else as normal
+ *
+ * Two windows in F's colour lie over C along F's right and lower edges, where X itself keeps them:
+ * also while F has become smaller and C has not yet, nothing of C is where the border has to be.
  */
 #ifndef GUID_H
 #define GUID_H
@@ -110,12 +110,14 @@ struct window {
 	struct rect at;	      /* as the qube has it: on the root window, without our frame */
 	int inset, off;	      /* of C in F; of C in the qube's window */
 	int placed_at;	      /* inset, as X has it */
+	int edge_at;	      /* and as the edges were placed for */
+	uint32_t edge_seq;    /* sequence of that */
 	int fw, fh, cw, ch;   /* F and C as X has them; cw 0: C is not mapped */
 	int ext_x, ext_y;     /* what the window manager adds left and above */
 	uint32_t placed;      /* sequence of our last request that moves F */
 	uint32_t mapped_seq;  /* and of the last that maps or unmaps it */
-	bool override, mapped, queued, lost, reparented, asking_place, told_place, full, dirty,
-	    no_image_told;
+	bool override, mapped, queued, lost, reparented, asking_place, told_place, full, dirty;
+	bool low; /* at the bottom, until it is known where lockers and prompts are */
 	enum { NOT_DOCKED, DOCKED, EMBEDDED } docked;
 	uint32_t flags;		  /* GUI_FULLSCREEN ..., as the window manager has them */
 	struct window *transient; /* for it */
@@ -161,7 +163,13 @@ struct pixels {
 	struct log_limit full, cut;
 };
 
-#define ABOVE_MAX 8
+/* A locker or prompt: it, and root's child in which it is, as far as that is known. */
+#define ABOVE_MAX 32
+struct above {
+	xcb_window_t client, frame;
+	bool shown, told; /* frame is mapped; by an event */
+};
+
 struct guid {
 	struct loop *loop;
 	struct options o;
@@ -171,9 +179,11 @@ struct guid {
 	struct pixels px;
 	struct rect root, work;
 	uint32_t desktop;
+	bool makes_full; /* the window manager */
 	xcb_window_t tray;
-	xcb_window_t above[ABOVE_MAX]; /* lockers and prompts */
-	uint32_t focus;		       /* F whose keymap is to come, or 0 */
+	struct above above[ABOVE_MAX];
+	unsigned orders; /* of root's children, wanted since it was asked for */
+	uint32_t focus;	 /* F whose keymap is to come, or 0 */
 	struct gui_focus focus_event;
 	xcb_cursor_t cursors[GUI_CURSOR_END - GUI_CURSOR_FONT];
 	xcb_font_t cursor_font;
@@ -184,7 +194,7 @@ struct guid {
 	int screen, ready, inotify;
 	pid_t pid;
 	char host[65];
-	struct log_limit clip, titles, x_errors;
+	struct log_limit clip, x_errors;
 };
 
 /* --- agent.c --- */
@@ -227,11 +237,12 @@ event_fn on_configure_notify, on_map_notify, on_reparent_notify, on_gone;
 
 /* --- override.c --- */
 bool override_may(const struct guid *g, const struct window *w, bool wanted);
-bool override_fit(const struct guid *g, struct rect *r); /* true: it was changed */
+void override_fit(const struct guid *g, struct window *w, bool moved); /* w->at, on the screen */
 void override_set(struct guid *g, struct window *w, bool on);
 void override_stack(struct guid *g, struct window *w);
-/* A window that is on the root window now: is it one that stays above? */
-void override_look(struct guid *g, xcb_window_t client, xcb_window_t frame);
+/* A window that has another parent: is it one that stays above? */
+void override_look(struct guid *g, xcb_window_t x);
+void override_shown(struct guid *g, xcb_window_t x, bool shown); /* root's child */
 void override_gone(struct guid *g, xcb_window_t x);
 void override_start(struct guid *g);
 

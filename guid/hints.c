@@ -143,13 +143,14 @@ hints_transient(struct guid *g, struct window *w, struct window *to)
 {
 	const struct window *up = to;
 
-	/* Never round in circles, nor without end: window managers follow it. */
-	for (int i = 0; i < FAMILY_MAX && up != NULL && up != w; i++)
-		up = up->transient;
-	if (up != NULL || (to != NULL && to->lost))
-		to = NULL;
 	if (to == w->transient)
 		return;
+	/* Never round in circles, nor without end: window managers follow it. What has followers
+	 * stays the end of theirs. */
+	for (int i = 0; i < FAMILY_MAX && up != NULL && up != w; i++)
+		up = up->transient;
+	if (up != NULL || w->followers > 0 || (to != NULL && to->lost))
+		to = NULL;
 	if (w->transient != NULL)
 		w->transient->followers--;
 	w->transient = to;
@@ -163,7 +164,8 @@ hints_transient(struct guid *g, struct window *w, struct window *to)
 		xcb_delete_property(g->x.c, w->f, XCB_ATOM_WM_TRANSIENT_FOR);
 }
 
-/* Each pair only if it makes sense, and for F, which is larger than what the qube knows. */
+/* Each pair only if it makes sense, and for F, which is larger than what the qube knows and is not
+ * larger than the screen. */
 void
 on_hints(struct guid *g, struct window *w, const struct body *untrusted)
 {
@@ -174,6 +176,7 @@ on_hints(struct guid *g, struct window *w, const struct body *untrusted)
 	} pairs[] = {{P_MIN, 0, 0, 1, 5, true}, {P_MAX, 1, 0, 3, 7, true},
 	    {P_INC, 1, 1, 5, 9, false}, {P_BASE, 0, 0, 7, 15, true}};
 	const uint32_t *m = untrusted->p, more = 2 * (uint32_t)(w->inset - w->off);
+	const uint32_t most[] = {(uint32_t)g->root.w, (uint32_t)g->root.h};
 	uint32_t h[NORMAL_HINTS] = {P_SIZE | (*m & (US_POS | P_POS))};
 
 	for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
@@ -185,6 +188,9 @@ on_hints(struct guid *g, struct window *w, const struct body *untrusted)
 		h[0] |= pairs[i].flag;
 		h[pairs[i].to] = x + (pairs[i].frame ? more : 0);
 		h[pairs[i].to + 1] = y + (pairs[i].frame ? more : 0);
+		for (int k = 0; pairs[i].frame && k < 2; k++)
+			if (h[pairs[i].to + k] > most[k])
+				h[pairs[i].to + k] = most[k];
 	}
 	if (h[0] & P_MIN && h[0] & P_MAX && (h[7] < h[5] || h[8] < h[6]))
 		h[0] &= ~(uint32_t)P_MAX;
@@ -263,7 +269,7 @@ on_state(struct guid *g, uint32_t f, void *reply)
 	uint32_t now = 0;
 	size_t n;
 	const uint32_t *atoms = x_answer(reply, &n);
-	const bool full = has(atoms, n, a[A__NET_WM_STATE_FULLSCREEN]);
+	const bool full = has(atoms, n, a[A__NET_WM_STATE_FULLSCREEN]) && g->makes_full;
 
 	if (w == NULL || w->lost || !w->mapped)
 		return;
@@ -323,10 +329,22 @@ on_workarea(struct guid *g, uint32_t root, void *reply)
 		g->work = (struct rect){(int)v[0], (int)v[1], (int)v[2], (int)v[3]};
 }
 
+/* One that does not would leave a window of any size without its frame. */
+static void
+on_supported(struct guid *g, uint32_t root, void *reply)
+{
+	size_t n;
+	const uint32_t *v = x_answer(reply, &n);
+
+	(void)root;
+	g->makes_full = has(v, n, g->x.atom[A__NET_WM_STATE_FULLSCREEN]);
+}
+
 void
 hints_start(struct guid *g)
 {
 	g->work = g->root;
+	x_ask(g, g->x.root, g->x.atom[A__NET_SUPPORTED], 1024, on_supported);
 	x_ask(g, g->x.root, g->x.atom[A__NET_CURRENT_DESKTOP], 1, on_desktop);
 	x_ask(g, g->x.root, g->x.atom[A__NET_WORKAREA], 256, on_workarea);
 }
@@ -338,7 +356,8 @@ on_property(struct guid *g, struct window *w, const xcb_generic_event_t *event)
 	const xcb_atom_t *a = g->x.atom;
 
 	if (e->window == g->x.root &&
-	    (e->atom == a[A__NET_WORKAREA] || e->atom == a[A__NET_CURRENT_DESKTOP]))
+	    (e->atom == a[A__NET_WORKAREA] || e->atom == a[A__NET_CURRENT_DESKTOP] ||
+		e->atom == a[A__NET_SUPPORTED]))
 		hints_start(g);
 	if (w != NULL && e->atom == a[A__NET_WM_STATE])
 		x_ask(g, w->f, e->atom, STATES_MAX, on_state);

@@ -26,18 +26,26 @@ fit(int *at, int *size, int from, int room)
 		*at = from;
 }
 
-/* One that shows nowhere stays where it is; any other is wholly within the work area, with all of
- * its border. */
-bool
-override_fit(const struct guid *g, struct rect *r)
+/* One that shows nowhere stays where it is. Any other, if it is override-redirect, is wholly within
+ * the work area, with all of its border; if it is not, it is no larger than the screen with its
+ * frame, and wholly there if it is new there: a person may have moved it half out. */
+void
+override_fit(const struct guid *g, struct window *w, bool moved)
 {
-	const struct rect before = *r;
+	const struct rect *room = w->override ? &g->work : &g->root;
+	const int b = w->inset - w->off;
+	struct rect f = {w->at.x - b, w->at.y - b, w->at.w + 2 * b, w->at.h + 2 * b};
 
-	if (r->x >= g->root.w || r->y >= g->root.h || r->x + r->w <= 0 || r->y + r->h <= 0)
-		return false;
-	fit(&r->x, &r->w, g->work.x, g->work.w);
-	fit(&r->y, &r->h, g->work.y, g->work.h);
-	return memcmp(&before, r, sizeof before) != 0;
+	if (!w->override && f.w > room->w)
+		f.w = room->w;
+	if (!w->override && f.h > room->h)
+		f.h = room->h;
+	if ((moved || w->override) && f.x < g->root.w && f.y < g->root.h && f.x + f.w > 0 &&
+	    f.y + f.h > 0) {
+		fit(&f.x, &f.w, room->x, room->w);
+		fit(&f.y, &f.h, room->y, room->h);
+	}
+	w->at = (struct rect){f.x + b, f.y + b, f.w - 2 * b, f.h - 2 * b};
 }
 
 void
@@ -60,68 +68,162 @@ override_set(struct guid *g, struct window *w, bool on)
 		window_map(g, w);
 }
 
-static void
-below(struct guid *g, const struct window *w, xcb_window_t sibling)
-{
-	const uint32_t v[] = {sibling, XCB_STACK_MODE_BELOW};
+/* ---- lockers and prompts ---- */
 
-	xcb_configure_window(
-	    g->x.c, w->f, XCB_CONFIG_WINDOW_SIBLING | XCB_CONFIG_WINDOW_STACK_MODE, v);
+/* Whether that is one that shows, or there is any. */
+static bool
+above(const struct guid *g, xcb_window_t frame)
+{
+	for (const struct above *a = g->above; a < g->above + ABOVE_MAX; a++)
+		if (a->shown && (a->frame == frame || frame == XCB_NONE))
+			return true;
+	return false;
 }
 
+static void
+stack(struct guid *g, const struct window *w, xcb_window_t sibling, uint32_t mode)
+{
+	const uint32_t v[] = {sibling, mode};
+	const bool all = sibling == XCB_NONE;
+
+	xcb_configure_window(g->x.c, w->f,
+	    XCB_CONFIG_WINDOW_STACK_MODE | (all ? 0 : XCB_CONFIG_WINDOW_SIBLING), v + all);
+}
+
+static void order(struct guid *g);
+
+/* Root's children, from the bottom up: what is above the lowest of those, or waits at the bottom,
+ * comes just below it, and as it was among its like. */
+static void
+on_order(struct guid *g, uint32_t root, void *reply)
+{
+	const xcb_query_tree_reply_t *r = reply;
+	const xcb_window_t *child = r != NULL ? xcb_query_tree_children(r) : NULL;
+	const int n = r != NULL ? xcb_query_tree_children_length(r) : 0;
+	const bool again = g->orders > 1;
+	int low = 0;
+
+	(void)root;
+	while (low < n && !above(g, child[low]))
+		low++;
+	for (int i = 0; i < n; i++) {
+		struct window *w = window_by_x(g, child[i]);
+
+		if (w == NULL || w->lost || !w->override || (i < low && !w->low))
+			continue;
+		w->low = false;
+		stack(g, w, low < n ? child[low] : XCB_NONE,
+		    low < n ? XCB_STACK_MODE_BELOW : XCB_STACK_MODE_ABOVE);
+	}
+	g->orders = 0;
+	if (again)
+		order(g);
+}
+
+/* Just below a sibling may be above another: only X knows which is the lowest. */
+static void
+order(struct guid *g)
+{
+	if (g->orders++ == 0)
+		x_expect(g, xcb_query_tree(g->x.c, g->x.root).sequence, on_order, g->x.root);
+}
+
+/* Above all, or, until it is known where, below all: never over one of those. */
 void
 override_stack(struct guid *g, struct window *w)
 {
-	const uint32_t top = XCB_STACK_MODE_ABOVE;
-
-	xcb_configure_window(g->x.c, w->f, XCB_CONFIG_WINDOW_STACK_MODE, &top);
-	for (size_t i = 0; i < ABOVE_MAX; i++)
-		if (g->above[i] != XCB_NONE)
-			below(g, w, g->above[i]);
+	w->low = above(g, XCB_NONE);
+	stack(g, w, XCB_NONE, w->low ? XCB_STACK_MODE_BELOW : XCB_STACK_MODE_ABOVE);
+	if (w->low)
+		order(g);
 }
 
-/* ---- lockers and prompts ---- */
-
 static void
-on_class(struct guid *g, uint32_t frame, void *reply)
+on_attributes(struct guid *g, uint32_t frame, void *reply)
+{
+	const xcb_get_window_attributes_reply_t *r = reply;
+
+	for (struct above *a = g->above; a < g->above + ABOVE_MAX; a++)
+		if (a->frame == frame && !a->told)
+			a->shown = r != NULL && r->map_state == XCB_MAP_STATE_VIEWABLE;
+	order(g);
+}
+
+/* Up to root's child, which is what is stacked. */
+static void
+on_parent(struct guid *g, uint32_t x, void *reply)
+{
+	const xcb_query_tree_reply_t *r = reply;
+
+	if (r == NULL || r->parent == r->root) {
+		x_expect(g, xcb_get_window_attributes(g->x.c, x).sequence, on_attributes, x);
+		return;
+	}
+	for (struct above *a = g->above; a < g->above + ABOVE_MAX; a++)
+		if (a->frame == x)
+			a->frame = r->parent;
+	x_expect(g, xcb_query_tree(g->x.c, r->parent).sequence, on_parent, r->parent);
+}
+
+/* Where it is now; if there are too many, one that does not show gives way. */
+static void
+on_class(struct guid *g, uint32_t client, void *reply)
 {
 	const xcb_get_property_reply_t *r = reply;
 	const bool text = r != NULL && r->format == 8;
 	char instance[NAME_MAX + 1] = "";
-	size_t at = 0;
+	struct above *at = NULL;
+	int rank = 0;
 
 	if (text && r->value_len > 0)
 		snprintf(instance, sizeof instance, "%.*s", (int)r->value_len,
 		    (const char *)xcb_get_property_value(r));
 	if (!one_of(g->o.lockers, instance))
 		return;
-	for (size_t i = 0; i < ABOVE_MAX; i++) {
-		if (g->above[i] == frame)
-			return;
-		if (g->above[i] == XCB_NONE)
-			at = i;
+	for (struct above *a = g->above; rank < 3 && a < g->above + ABOVE_MAX; a++) {
+		const int is = a->client == client ? 3 : a->client == XCB_NONE ? 2 : !a->shown;
+
+		if (is > rank)
+			rank = is, at = a;
 	}
-	g->above[at] = frame;
-	for (const struct window *w = g->win.first; w != NULL; w = w->next)
-		if (w->override && w->mapped && !w->lost)
-			below(g, w, frame);
+	if (at == NULL)
+		return; /* it is on top of them, and what is below them is below it */
+	*at = (struct above){.client = client, .frame = client};
+	x_expect(g, xcb_query_tree(g->x.c, client).sequence, on_parent, client);
 }
 
 /* The qube's own windows are not asked: they are ours, and bear its name before theirs. */
 void
-override_look(struct guid *g, xcb_window_t client, xcb_window_t frame)
+override_look(struct guid *g, xcb_window_t x)
 {
-	x_expect(g,
-	    xcb_get_property(g->x.c, 0, client, XCB_ATOM_WM_CLASS, XCB_ATOM_STRING, 0, 32).sequence,
-	    on_class, frame);
+	for (const struct above *a = g->above; a < g->above + ABOVE_MAX; a++)
+		if (a->frame == x && a->client != x)
+			x_expect(g, xcb_query_tree(g->x.c, x).sequence, on_parent, x);
+	x_ask(g, x, XCB_ATOM_WM_CLASS, 32, on_class);
+}
+
+void
+override_shown(struct guid *g, xcb_window_t x, bool shown)
+{
+	bool known = false;
+
+	for (struct above *a = g->above; a < g->above + ABOVE_MAX; a++)
+		if (a->frame == x) {
+			a->shown = shown;
+			a->told = known = true;
+		}
+	if (known && shown)
+		order(g);
+	else if (shown)
+		override_look(g, x);
 }
 
 void
 override_gone(struct guid *g, xcb_window_t x)
 {
-	for (size_t i = 0; i < ABOVE_MAX; i++)
-		if (g->above[i] == x)
-			g->above[i] = XCB_NONE;
+	for (struct above *a = g->above; a < g->above + ABOVE_MAX; a++)
+		if (a->client == x || a->frame == x)
+			memset(a, 0, sizeof *a);
 }
 
 static void
@@ -131,7 +233,7 @@ on_tree(struct guid *g, uint32_t parent, void *reply)
 	const xcb_window_t *child = r != NULL ? xcb_query_tree_children(r) : NULL;
 
 	for (int i = 0; r != NULL && i < xcb_query_tree_children_length(r); i++) {
-		override_look(g, child[i], parent == g->x.root ? child[i] : parent);
+		override_look(g, child[i]);
 		if (parent == g->x.root)
 			x_expect(g, xcb_query_tree(g->x.c, child[i]).sequence, on_tree, child[i]);
 	}

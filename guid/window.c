@@ -85,11 +85,26 @@ same(const struct rect *a, const struct rect *b)
 	return a->x == b->x && a->y == b->y && a->w == b->w && a->h == b->h;
 }
 
+static bool
+older(uint32_t event, uint32_t request)
+{
+	return (int32_t)(event - request) < 0;
+}
+
 /* By how much F is larger than the qube's window, on each side. */
 static int
 grow(const struct window *w)
 {
 	return w->inset - w->off;
+}
+
+/* F for it. */
+static struct rect
+outer(const struct window *w)
+{
+	return (struct rect){w->at.x - grow(w) - (w->override ? 0 : w->ext_x),
+	    w->at.y - grow(w) - (w->override ? 0 : w->ext_y), w->at.w + 2 * grow(w),
+	    w->at.h + 2 * grow(w)};
 }
 
 /* The qube's window there, in F as it is. */
@@ -134,13 +149,15 @@ fit_content(struct guid *g, struct window *w, int fw, int fh)
 	w->ch = ch;
 }
 
-/* For another inset; X has F as large as we know: it is new, or not mapped. Later X moves them. */
+/* For another inset, by F's size as far as we know; from then on X moves them. */
 static void
 place_edges(struct guid *g, struct window *w)
 {
 	const int b = w->inset > 0 ? w->inset : 1;
 
-	x_place(g, w->edge[0], &(struct rect){w->fw - b, 0, b, GUI_HEIGHT_MAX + 2 * FRAME_MAX});
+	w->edge_at = w->inset;
+	w->edge_seq =
+	    x_place(g, w->edge[0], &(struct rect){w->fw - b, 0, b, GUI_HEIGHT_MAX + 2 * FRAME_MAX});
 	x_place(g, w->edge[1], &(struct rect){0, w->fh - b, GUI_WIDTH_MAX + 2 * FRAME_MAX, b});
 }
 
@@ -167,19 +184,19 @@ window_resized(struct guid *g, struct window *w)
 void
 window_place(struct guid *g, struct window *w)
 {
-	const struct rect f = {w->at.x - grow(w) - (w->override ? 0 : w->ext_x),
-	    w->at.y - grow(w) - (w->override ? 0 : w->ext_y), w->at.w + 2 * grow(w),
-	    w->at.h + 2 * grow(w)};
+	const struct rect f = outer(w);
 
 	/* Never a moment in which C reaches over F's border: first what becomes smaller. */
 	fit_content(g, w, f.w < w->fw ? f.w : w->fw, f.h < w->fh ? f.h : w->fh);
+	if (!w->override && w->inset > 0 && w->inset != w->edge_at)
+		place_edges(g, w);
+	show_edges(g, w);
 	w->placed = x_place(g, w->f, &f);
-	if (!w->override && w->mapped)
+	if (!w->override)
 		return; /* a window manager decides; on_configure_notify */
 	w->fw = f.w;
 	w->fh = f.h;
 	place_edges(g, w);
-	show_edges(g, w);
 	fit_content(g, w, f.w, f.h);
 }
 
@@ -236,9 +253,7 @@ create(struct guid *g, struct window *w)
 	const uint32_t c[] = {g->x.background, XCB_GRAVITY_NORTH_WEST, inside};
 	const uint32_t edge[][2] = {
 	    {g->x.label, XCB_GRAVITY_NORTH_EAST}, {g->x.label, XCB_GRAVITY_SOUTH_WEST}};
-	const struct rect at = {w->at.x - grow(w), w->at.y - grow(w), w->at.w + 2 * grow(w),
-			      w->at.h + 2 * grow(w)},
-			  small = {w->inset, w->inset, 1, 1};
+	const struct rect at = outer(w), small = {w->inset, w->inset, 1, 1};
 
 	w->fw = at.w;
 	w->fh = at.h;
@@ -284,9 +299,8 @@ on_create(struct guid *g, struct window *w, const struct body *untrusted)
 	w->id = untrusted->window;
 	w->at = at;
 	w->override = override_may(g, w, m->override_redirect != 0);
-	if (w->override)
-		override_fit(g, &w->at);
 	window_kind(g, w);
+	override_fit(g, w, true);
 	create(g, w);
 	add(g, w);
 	hints_new(g, w);
@@ -357,16 +371,17 @@ void
 on_map(struct guid *g, struct window *w, const struct body *untrusted)
 {
 	const struct rect before = w->at;
+	const bool override = w->override;
 	const struct gui_map *m = untrusted->p;
 
 	if (g->o.invisible || w->mapped || w->docked)
 		return;
 	hints_transient(g, w, m->transient_for != 0 ? window_by_id(g, m->transient_for) : NULL);
 	override_set(g, w, override_may(g, w, m->override_redirect != 0));
-	if (w->override && override_fit(g, &w->at)) {
+	override_fit(g, w, w->override != override);
+	if (!same(&before, &w->at)) {
 		window_place(g, w);
-		if (!same(&before, &w->at))
-			window_report(g, w);
+		window_report(g, w);
 	}
 	if (w->override)
 		override_stack(g, w);
@@ -382,6 +397,8 @@ on_unmap(struct guid *g, struct window *w, const struct body *untrusted)
 	window_unmap(g, w);
 	w->full = false;
 	w->flags = 0;
+	window_kind(g, w);
+	window_place(g, w);
 	if (w->id != 0)
 		pixels_drop(g, w);
 }
@@ -391,7 +408,7 @@ on_configure(struct guid *g, struct window *w, const struct body *untrusted)
 {
 	const struct gui_configure *m = untrusted->p;
 	struct rect at;
-	bool equal;
+	bool equal, moved;
 
 	if (!place_ok(g, w->id, 1, (int32_t[]){m->x, m->y}, (uint32_t[]){m->w, m->h}, &at))
 		return;
@@ -402,21 +419,17 @@ on_configure(struct guid *g, struct window *w, const struct body *untrusted)
 		w->queued = false;
 	if (w->docked || w->queued || equal)
 		return;
+	moved = at.x != w->at.x || at.y != w->at.y;
 	w->at = at;
 	if (w->override && !override_may(g, w, true))
 		override_set(g, w, false);
-	if (w->override && override_fit(g, &w->at) && !same(&at, &w->at))
+	override_fit(g, w, moved);
+	if (!same(&at, &w->at))
 		window_report(g, w);
 	window_place(g, w);
 }
 
 /* ---- what X says ---- */
-
-static bool
-older(uint32_t event, uint32_t request)
-{
-	return (int32_t)(event - request) < 0;
-}
 
 static void ask_place(struct guid *g, struct window *w);
 
@@ -480,6 +493,8 @@ on_configure_notify(struct guid *g, struct window *w, const xcb_generic_event_t 
 	}
 	w->fw = e->width;
 	w->fh = e->height;
+	if (older(event->full_sequence, w->edge_seq))
+		place_edges(g, w);
 	fit_content(g, w, w->fw, w->fh);
 	if (w->docked || (w->reparented && !synthetic)) {
 		ask_place(g, w);
@@ -497,7 +512,7 @@ on_map_notify(struct guid *g, struct window *w, const xcb_generic_event_t *event
 	const struct gui_map m = {.override_redirect = w != NULL && w->override};
 
 	if (w == NULL)
-		override_look(g, e->window, e->window);
+		override_shown(g, e->window, true);
 	if (w == NULL || w->mapped || older(event->full_sequence, w->mapped_seq))
 		return;
 	if (w->docked)
@@ -512,10 +527,10 @@ on_reparent_notify(struct guid *g, struct window *w, const xcb_generic_event_t *
 	const xcb_reparent_notify_event_t *e = (const void *)event;
 	const bool reparented = e->parent != g->x.root;
 
-	if (w == NULL && reparented)
-		override_look(g, e->window, e->parent);
-	if (w == NULL)
+	if (w == NULL) {
+		override_look(g, e->window);
 		return;
+	}
 	w->reparented = reparented;
 	if (!reparented && w->docked == EMBEDDED)
 		tray_lost(g, w);
@@ -528,7 +543,10 @@ on_gone(struct guid *g, struct window *w, const xcb_generic_event_t *event)
 	const xcb_destroy_notify_event_t *e = (const void *)event;
 	const bool destroyed = (e->response_type & 0x7f) == XCB_DESTROY_NOTIFY;
 
-	override_gone(g, e->window);
+	if (destroyed)
+		override_gone(g, e->window);
+	else
+		override_shown(g, e->window, false);
 	if (destroyed && e->window == g->tray)
 		g->tray = XCB_NONE;
 	if (destroyed && w != NULL)

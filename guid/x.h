@@ -40,6 +40,7 @@ struct rect;
 	X(_NET_WM_STATE_MAXIMIZED_VERT)                                                            \
 	X(_NET_WM_USER_TIME)                                                                       \
 	X(_NET_WORKAREA)                                                                           \
+	X(_NET_SUPPORTED)                                                                          \
 	X(_QUBES_LABEL)                                                                            \
 	X(_QUBES_LABEL_COLOR)                                                                      \
 	X(_QUBES_VMNAME)                                                                           \

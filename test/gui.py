@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 """For tests of guid: an agent that speaks byte by byte (spec/gui 1 to 3), its pages (6.4), an X server of the test's own, and a
 client of it that looks at windows, properties and pixels and plays window manager, tray and person."""
-import mmap, os, select, shutil, signal, socket, struct, subprocess, tempfile, time
+import mmap, os, random, select, shutil, signal, socket, struct, subprocess, tempfile, time
 
 from tap import LIMIT, SLOW, until
 
@@ -25,20 +25,23 @@ def auth_entry(cookie, family=65535, host=b"", number=b"", name=b"MIT-MAGIC-COOK
 
 class XServer:
     def __init__(self, size="%dx%dx24" % (WIDTH, HEIGHT), more=(), n=None, cookie=b""):
-        """n: its number, or any; cookie: it wants to see."""
-        r, w = os.pipe()
+        """n: its number, or any that qubes' own do not have; cookie: it wants to see."""
         self.cookie, self.auth = cookie, None
         if cookie:
             self.auth = tempfile.NamedTemporaryFile(prefix="x-")
             self.auth.write(auth_entry(cookie))
             self.auth.flush()
-        more = [*more, *(["-auth", self.auth.name] if cookie else []), *([] if n is None else [":%d" % n])]
-        self.p = subprocess.Popen(["Xvfb", "-displayfd", str(w), "-screen", "0", size, "-nolisten", "tcp", "-noreset",
-                                   *more], pass_fds=[w],
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        os.close(w)
-        assert select.select([r], [], [], 30 * SLOW)[0], "Xvfb does not start"
-        self.n, self.fd = int(os.read(r, 16)), r  # it looks after that pipe
+        more = [*more, *(["-auth", self.auth.name] if cookie else [])]
+        for self.n in [n] if n is not None else random.sample(range(100, 1000), 5):
+            self.fd, w = os.pipe()
+            self.p = subprocess.Popen(["Xvfb", ":%d" % self.n, "-displayfd", str(w), "-screen", "0", size, "-nolisten", "tcp", "-noreset",
+                                       *more], pass_fds=[w], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            os.close(w)
+            assert select.select([self.fd], [], [], 30 * SLOW)[0], "Xvfb does not start"
+            if os.read(self.fd, 16):  # it looks after that pipe
+                break
+            self.p.wait()
+            os.close(self.fd)
         self.display = ":%d" % self.n
         assert until(self.answers, 30 * SLOW), "Xvfb does not answer"
 
@@ -407,7 +410,7 @@ class Agent:
 
     def round(self):
         """All that was sent before has been acted on."""
-        self.create(0xfffffff0, 0, 0, 1, 1)
+        self.create(0xfffffff0, 100, 100, 1, 1)
         self.put(DESTROY, 0xfffffff0)
         if self.minor >= 5:
             self.get(DESTROY, 0xfffffff0)

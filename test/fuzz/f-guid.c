@@ -252,6 +252,13 @@ xcb_get_selection_owner(xcb_connection_t *c, xcb_atom_t selection)
 	return COOKIE(xcb_get_selection_owner_cookie_t);
 }
 
+xcb_get_window_attributes_cookie_t
+xcb_get_window_attributes(xcb_connection_t *c, xcb_window_t w)
+{
+	(void)c, (void)w;
+	return COOKIE(xcb_get_window_attributes_cookie_t);
+}
+
 xcb_query_tree_cookie_t
 xcb_query_tree(xcb_connection_t *c, xcb_window_t w)
 {
@@ -413,6 +420,8 @@ begin(uint8_t how)
 	g.tray = 0;
 	g.focus = 0;
 	memset(g.above, 0, sizeof g.above);
+	g.orders = 0;
+	g.makes_full = true;
 	memset(g.cursors, 0, sizeof g.cursors);
 	memset(win, 0, sizeof win);
 	g.px.seg[0].busy = g.px.seg[1].busy = false;

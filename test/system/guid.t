@@ -56,7 +56,7 @@ class Session:
         """guid has acted on all that the agent sent, and X on all of guid's."""
         self.marks += 1
         if self.marks == 1:
-            self.a.create(MARK, 0, 0, 1, 1)
+            self.a.create(MARK, 100, 100, 1, 1)
         name = b"%d" % self.marks
         self.a.name(MARK, name)
         self.a.round()
@@ -304,23 +304,62 @@ def does_not_read():
 def clamps():
     with Session() as s:
         a, x = s.a, s.x
-        for i, (args, want) in enumerate((
-            ((0, 0, 0, 0), (-FRAME, -FRAME, 1 + 2 * FRAME, 1 + 2 * FRAME)),
-            ((0, 0, 0, 50), (-FRAME, -FRAME, 1 + 2 * FRAME, 50 + 2 * FRAME)),
-            ((0, 0, 20000, 10), (-FRAME, -FRAME, 16384 + 2 * FRAME, 10 + 2 * FRAME)),
-            ((0, 0, 10, 7000), (-FRAME, -FRAME, 10 + 2 * FRAME, 6144 + 2 * FRAME)),
-            ((0, 0, 0x7fffffff, 0x7fffffff), (-FRAME, -FRAME, 16384 + 2 * FRAME, 6144 + 2 * FRAME)),
-            ((2147483647, 0, 10, 10), (16384 - FRAME, -FRAME, 10 + 2 * FRAME, 10 + 2 * FRAME)),
-            ((-2147483648, 0, 10, 10), (-16384 - FRAME, -FRAME, 10 + 2 * FRAME, 10 + 2 * FRAME)),
-            ((0, 2147483647, 10, 10), (-FRAME, 6144 - FRAME, 10 + 2 * FRAME, 10 + 2 * FRAME)),
-            ((0, -2147483648, 10, 10), (-FRAME, -6144 - FRAME, 10 + 2 * FRAME, 10 + 2 * FRAME)))):
+        for i, (args, at) in enumerate((
+            ((0, 0, 0, 0), (FRAME, FRAME, 1, 1)),
+            ((0, 0, 0, 50), (FRAME, FRAME, 1, 50)),
+            ((0, 0, 20000, 10), (FRAME, FRAME, 1272, 10)),
+            ((0, 0, 10, 7000), (FRAME, FRAME, 10, 792)),
+            ((0, 0, 0x7fffffff, 0x7fffffff), (FRAME, FRAME, 1272, 792)),
+            ((-10, -10, 1300, 820), (FRAME, FRAME, 1272, 792)),
+            ((1270, 790, 100, 100), (1176, 696, 100, 100)),
+            ((2147483647, 0, 10, 10), (16384, 0, 10, 10)),
+            ((-2147483648, 0, 10, 10), (-16384, 0, 10, 10)),
+            ((0, 2147483647, 10, 10), (0, 6144, 10, 10)),
+            ((0, -2147483648, 10, 10), (0, -6144, 10, 10)))):
+            want = (at[0] - FRAME, at[1] - FRAME, at[2] + 2 * FRAME, at[3] + 2 * FRAME)
             a.create(20 + i, *args)
             s.settle()
             eq(x.geometry(s.f(20 + i)), want, "CREATE x=%d y=%d of %d x %d" % args)
-            a.configure(20 + i, *[v or 1 for v in args])
+            a.create(40 + i, 100, 100, 30, 30)
+            a.configure(40 + i, *args[:2], *[v or 1 for v in args[2:]])
             s.settle()
-            eq(x.geometry(s.f(20 + i)), tuple(w + (v == 0 and k < 2) for k, (v, w) in enumerate(zip(args, want))),
-               "CONFIGURE to the same, within limits")
+            eq(x.geometry(s.f(40 + i)), want, "CONFIGURE to the same, within limits")
+            told = [m for m in a.got if m[0] == CONFIGURE and m[1] in (20 + i, 40 + i)]
+            a.got.clear()
+            eq([struct.unpack("<iiII", m[2][:16]) for m in told], [at] * 2 * (abs(max(args[:2], key=abs)) < 9999 and at != args),
+               "of which the agent hears")
+
+
+def never_the_screen():
+    """5.2: no border is beside the screen unless a person put it there; without a window manager, too."""
+    with Session() as s:
+        a, x = s.a, s.x
+        a.create(5, -10, -10, 1300, 820)
+        a.put(HINTS, 5, struct.pack("<9I", 1 | 4 | 16 | 256, 1300, 820, 0, 0, 0, 0, 1300, 820))
+        a.map(5)
+        f = s.f(5)
+        ok(framed(x, (0, 0, 1280, 800), FRAME, RED, WHITE), "a window larger than the screen has its frame on it")
+        h = x.prop(f, "WM_NORMAL_HINTS")
+        eq((h[5:7], h[15:17]), ([1280, 800], [1280, 800]), "and does not have to be larger")
+        a.show(6, 200, 100)
+        f = s.f(6)
+        x.configure(f, x=-50, y=-50)
+        at = a.get(CONFIGURE, 6)
+        a.put(CONFIGURE, 6, at)
+        a.configure(6, -46, -46, 150, 90)
+        s.settle()
+        eq(x.place(f), (-50, -50, 158, 98), "what a person moved half out stays there in another size")
+        a.configure(6, -46, -46, 1400, 900)
+        s.settle()
+        eq(x.place(f), (-50, -50, 1280, 800), "not larger than the screen")
+        a.put(CONFIGURE, 6, [m for m in a.got if m[:2] == (CONFIGURE, 6)][-1][2])
+        a.configure(6, -47, -46, 150, 90)
+        s.settle()
+        eq(x.place(f), (0, 0, 158, 98), "and in another place it is on the screen")
+    with Session(conf="override_redirect_protection = false;") as s:
+        s.a.create(5, 0, 0, 1280, 800, override=1)
+        s.a.map(5, 0)
+        ok(framed(s.x, (0, 0, 1280, 800), FRAME, RED, WHITE), "override-redirect no more")
 
 
 def not_mapped_by_create():
@@ -474,6 +513,19 @@ def transient():
         s.a.map(9, transient=8)
         s.settle()
         eq((x.prop(s.f(8), "WM_TRANSIENT_FOR"), x.prop(s.f(9), "WM_TRANSIENT_FOR")), ([s.f(9)], None), "not in a circle")
+        for i in range(100, 160):  # two families, then three, of fifteen each, one of another
+            s.a.create(i)
+            s.a.map(i, transient=i - 1 if i % 15 != 10 else 0)
+        for first in (115, 130, 145):
+            s.a.put(UNMAP, first)
+            s.a.map(first, transient=first - 1)
+        s.settle()
+
+        def depth(f):
+            up = x.prop(f, "WM_TRANSIENT_FOR")
+            return 1 + depth(up[0]) if up else 1
+
+        ok(max(depth(f) for f in x.ours().values()) <= 16, "not without end, whichever is mapped last")
         s.a.put(UNMAP, 6)
         s.a.map(6, transient=x.root)
         s.settle()
@@ -614,11 +666,11 @@ def override():
             a.map(40 + i, 1)
             s.settle()
             eq(x.place(s.f(40 + i)), at, "wholly off the screen: left alone (P7)")
-        a.create(60, 0, 0, 1280, 721, override=1)
+        a.create(60, 0, 0, 1280, 750, override=1)
         a.map(60, 1)
         s.settle()
         eq(x.attributes(s.f(60))[1], 0, "more than 90 % of the screen: not override-redirect")
-        ok(x.place(s.f(60))[2:] == (1288, 729), "but with a frame of its own around")
+        ok(x.place(s.f(60))[2:] == (1280, 758), "but with a frame of its own around")
         a.create(61, 0, 0, 1280, 720, override=1)
         a.map(61, 1)
         s.settle()
@@ -748,6 +800,96 @@ def lockers():
         f = s.f(5)
         ok(until(lambda: stack(s.x).index(f) < stack(s.x).index(lock)), "--screensaver-name")
         s.x.destroy(lock)
+
+
+def above_all():
+    """7: below all of several, at once; whatever a window manager does with them."""
+    def prompt(s, at, name=b"qrexec-ask", parent=None):
+        w = s.x.create(*at, override=1, parent=parent, color=0x202020)
+        s.x.set_text(w, "WM_CLASS", name + b"\0x\0")
+        return w
+
+    def over(s, f, w):
+        """It is over it, after all that guid does."""
+        s.quiet()
+        children = s.x.tree()[1]
+        return children.index(f) > children.index(w)
+
+    with Session() as s:
+        a, x = s.a, s.x
+        a.show(5, 60, 50, override=1)
+        f = s.f(5)
+        left, right = (prompt(s, at, b"xscreensaver") for at in ((0, 0, 640, 800), (640, 0, 640, 800)))
+        for w in (left, right):
+            x.map(w)
+            x.sync()
+            ok(not over(s, f, left), "a locker on one of two screens" if w == left else "and on the other: still below the first")
+        eq(x.pixel(120, 120), 0x202020, "nothing of it shows")
+        x.configure(left, stack=0)
+        a.show(6, 60, 50, x=700, override=1)
+        ok(not over(s, s.f(6), right), "a new one: below both, whichever is the lower")
+        a.show(7, 60, 50, x=720, override=1)
+        ok(not over(s, s.f(7), right) and over(s, s.f(7), s.f(6)), "and above the last one")
+        x.unmap(left)
+        x.unmap(right)
+        x.sync()
+        s.quiet()
+        a.show(8, 60, 50, override=1)
+        ok(over(s, s.f(8), right), "those that do not show do not count")
+        x.map(left)
+        ok(not over(s, s.f(8), left), "until they are mapped again")
+    prompt(desk, (0, 0, 100, 100))
+    framed_ = desk.x.create(0, 0, 400, 400, override=1)
+    desk.x.map(framed_)
+    early = prompt(desk, (0, 0, 300, 300), parent=framed_)
+    desk.x.map(early)
+    desk.x.sync()
+    with Session() as s:
+        s.a.show(5, 200, 100, x=600)
+        s.a.show(6, 60, 50, x=620, override=1)
+        ok(not over(s, s.f(6), framed_), "one in a frame that was there before guid")
+        desk.x.destroy(framed_)
+        s.quiet()
+        s.a.show(7, 60, 50, x=620, override=1)
+        ok(over(s, s.f(7), s.f(5)), "one that was never mapped does not keep a menu below its program")
+    for deep in (False, True):
+        with Session() as s:
+            a, x = s.a, s.x
+            frame = x.create(0, 0, 640, 800, override=1)
+            wrapper = x.create(0, 0, 640, 800, parent=frame) if deep else frame
+            w = prompt(s, (0, 0, 640, 800))
+            x.reparent(w, wrapper)
+            for i in {w, wrapper, frame}:
+                x.map(i)
+            x.sync()
+            s.quiet()
+            a.show(5, 60, 50, override=1)
+            ok(not over(s, s.f(5), frame), "in a frame%s of a window manager's" % (" in a frame" if deep else ""))
+            x.unmap(frame)
+            x.sync()
+            s.quiet()
+            x.map(frame)
+            x.sync()
+            s.quiet()
+            a.show(6, 60, 50, override=1)
+            ok(not over(s, s.f(6), frame), "which was an icon for a while")
+            x.reparent(w, x.root)
+            x.unmap(frame)
+            x.sync()
+            s.quiet()
+            a.show(7, 60, 50, override=1)
+            ok(not over(s, s.f(7), w), "and then had gone")
+    with Session() as s:
+        all_ = [prompt(s, (0, 0, 640, 800)) for _ in range(9)]
+        for w in all_:
+            s.x.map(w)
+        s.x.sync()
+        s.quiet()
+        for w in all_[:7] + all_[8:]:
+            s.x.destroy(w)
+        s.x.sync()
+        s.a.show(5, 60, 50, override=1)
+        ok(not over(s, s.f(5), all_[7]), "none of nine is forgotten")
 
 
 # --- 5.3: events ---
@@ -885,10 +1027,18 @@ def flags():
                     eq([m for m in s.quiet() if m[0] == FLAGS], [], "_NET_WM_STATE %s: nothing to tell" % [n[14:] for n in states])
 
 
+def makes_full(s):
+    """A window manager that knows full screen."""
+    s.x.set_prop(s.x.root, "_NET_SUPPORTED", "ATOM", [s.x.atom("_NET_WM_STATE"), s.x.atom("_NET_WM_STATE_FULLSCREEN")])
+    s.x.sync()
+    s.quiet()
+
+
 def full_screen_frame():
     for allow in (False, True):
         with Session(conf="allow_fullscreen = %s;" % str(allow).lower()) as s:
             a, x = s.a, s.x
+            makes_full(s)
             p = a.show(5, 200, 100)
             f = s.f(5)
             framed(x, (96, 96, 208, 108), FRAME, RED, 0x123456)
@@ -902,6 +1052,81 @@ def full_screen_frame():
             if not allow:
                 ok(framed(x, (0, 0, 1280, 800), FRAME, RED), "the frame stays")
             eq(bool(p), True, "")
+
+
+def edges_managed():
+    """5.1: the border's right and lower parts, with a window manager that decides when F gets its size."""
+    def sized(s, f, w, h):
+        """The manager's answer to the request, and what is on the way."""
+        s.x.event(23, lambda e: struct.unpack("<I", e[8:12])[0] == f)
+        s.quiet()
+        s.x.configure(f, x=96, y=96, width=w, height=h)
+        s.x.sync()
+        s.quiet()
+
+    def whole(s, f, w, h, what):
+        ok(framed(s.x, (96, 96, w, h), FRAME, RED, WHITE), what)
+        pid = child_of(s.p.pid)
+        os.kill(pid, signal.SIGSTOP)
+        s.x.configure(f, width=w - 30, height=h - 30)
+        s.x.sync()
+        ok(border(s.x, (96, 96, w - 30, h - 30), FRAME), "also smaller, before guid has heard of it")
+        os.kill(pid, signal.SIGCONT)
+
+    for first, then in ((100, 200), (200, 100)):
+        with Session() as s:
+            a, x = s.a, s.x
+            a.create(5, 100, 100, first, first)
+            f = s.f(5)
+            x.select(x.root, 0x80000 | 0x100000)
+            a.configure(5, 100, 100, then, then)
+            sized(s, f, then + 8, then + 8)
+            a.map(5)
+            x.event(20)
+            x.map(f)
+            whole(s, f, then + 8, then + 8, "of %d, not mapped, then of %d" % (first, then))
+    with Session() as s:
+        a, x = s.a, s.x
+        a.create(5, 100, 100, 200, 200, override=1)
+        a.map(5, 1)
+        f = s.f(5)
+        framed(x, (100, 100, 200, 200), OR, RED, WHITE)
+        x.select(x.root, 0x80000 | 0x100000)
+        a.configure(5, 100, 100, 1280, 800)
+        sized(s, f, 508, 408)
+        x.event(20)
+        x.map(f)
+        whole(s, f, 508, 408, "override-redirect no more")
+
+
+def full_no_more():
+    """5.2, 9: what is not full screen has its frame, whatever it was."""
+    with Session(conf="allow_fullscreen = true;") as s:
+        a, x = s.a, s.x
+        makes_full(s)
+        a.show(5, 200, 100)
+        f = s.f(5)
+        framed(x, (96, 96, 208, 108), FRAME, RED, 0x123456)
+        x.set_prop(f, "_NET_WM_STATE", "ATOM", [x.atom("_NET_WM_STATE_FULLSCREEN")])
+        a.get(FLAGS, 5)
+        x.configure(f, x=0, y=0, width=1280, height=800)
+        ok(until(lambda: x.geometry(s.c(5)) == (0, 0, 1280, 800)), "full screen")
+        a.put(UNMAP, 5)
+        s.settle()
+        x.set_prop(f, "_NET_WM_STATE", "ATOM", [])
+        x.sync()
+        s.quiet()
+        a.map(5)
+        x.configure(f, x=50, y=50, width=208, height=108)
+        ok(framed(x, (50, 50, 208, 108), FRAME, RED, WHITE), "unmapped, and mapped again: with its frame")
+        x.send(19, 0, struct.pack("<II", x.root, x.atom("_NET_SUPPORTED")))
+        x.sync()
+        s.quiet()
+        s.a.raw(msg(CREATE, 6, struct.pack("<iiIIII", 600, 100, 200, 100, 0, 0)) + msg(FLAGS, 6, struct.pack("<II", 1, 0)) +
+                msg(MAP, 6, bytes(8)))
+        s.f(6)
+        s.quiet()
+        ok(framed(x, (596, 96, 208, 108), FRAME, RED, WHITE), "what only asked for it has its frame")
 
 
 # --- 6: pixels ---
@@ -1445,10 +1670,10 @@ def twm():
     window_manager("twm", "-f", os.path.join(desk.dir, "twmrc"))
 
 
-TABLE = (handshake, byte_by_byte, header_and_body_apart, fatal, old_lengths, half_messages, does_not_read, clamps,
+TABLE = (handshake, byte_by_byte, header_and_body_apart, fatal, old_lengths, half_messages, does_not_read, clamps, never_the_screen,
          not_mapped_by_create, invisible, window_zero, titles, properties, hints, transient, cursor, configure, shrink_to_nothing, edges,
-         frame_without_image, override, override_changes, moved_behind_our_back, work_area, lockers, pointer, focus_and_keys,
-         close_and_ping, flags, full_screen_frame, pixels, smaller_image, rows_differ, references, buffers_are_reused, quota,
+         frame_without_image, override, override_changes, moved_behind_our_back, work_area, lockers, above_all, pointer, focus_and_keys,
+         close_and_ping, flags, full_screen_frame, full_no_more, edges_managed, pixels, smaller_image, rows_differ, references, buffers_are_reused, quota,
          truncated, slow_x, many_windows, thousand_windows, clipboard_not_asked_for, x_errors, x_gone, again, background, usage,
          sandboxed, tray, openbox, twm)
 

@@ -10,7 +10,8 @@
 #define COALESCE 4096u /* bytes that wait: from there on the pointer's way is not told in full */
 #define NO_WINDOW UINT32_MAX
 
-enum { NEW = 1, ANY = 2, EVEN_LOST = 4 }; /* an unknown window; whichever; one that X has lost */
+/* An unknown window; whichever; one that X has lost; each window may be told of what X shows. */
+enum { NEW = 1, ANY = 2, EVEN_LOST = 4, SHOWS = 8 };
 
 static const struct {
 	const char *name;
@@ -27,14 +28,14 @@ static const struct message {
 	unsigned window;
 } messages[GUI_LAST - GUI_FIRST + 1] = {
     [GUI_CREATE - GUI_FIRST] = {on_create, NEW},
-    [GUI_DESTROY - GUI_FIRST] = {on_destroy, EVEN_LOST},
-    [GUI_MAP - GUI_FIRST] = {on_map, 0},
-    [GUI_UNMAP - GUI_FIRST] = {on_unmap, 0},
-    [GUI_CONFIGURE - GUI_FIRST] = {on_configure, 0},
+    [GUI_DESTROY - GUI_FIRST] = {on_destroy, EVEN_LOST | SHOWS},
+    [GUI_MAP - GUI_FIRST] = {on_map, SHOWS},
+    [GUI_UNMAP - GUI_FIRST] = {on_unmap, SHOWS},
+    [GUI_CONFIGURE - GUI_FIRST] = {on_configure, SHOWS},
     [GUI_SHMIMAGE - GUI_FIRST] = {on_shmimage, 0},
     [GUI_CLIPBOARD_DATA - GUI_FIRST] = {on_clipboard, ANY},
     [GUI_WMNAME - GUI_FIRST] = {on_wmname, 0},
-    [GUI_DOCK - GUI_FIRST] = {on_dock, 0},
+    [GUI_DOCK - GUI_FIRST] = {on_dock, SHOWS},
     [GUI_WINDOW_HINTS - GUI_FIRST] = {on_hints, 0},
     [GUI_WINDOW_FLAGS - GUI_FIRST] = {on_flags, 0},
     [GUI_WMCLASS - GUI_FIRST] = {on_wmclass, 0},
@@ -208,6 +209,8 @@ one_message(struct guid *g)
 		body.p = memcpy(fixed, body.p, body.n);
 	if (w == NULL || !w->lost || m->window & EVEN_LOST)
 		m->fn(g, w, &body);
+	if (m->window & SHOWS)
+		g->x.exposed += g->win.n;
 	buf_eat(in, sizeof h + body.n);
 	return !g->agent.over;
 }
@@ -221,7 +224,7 @@ agent_parse(struct guid *g)
 	if (!a->hello && !a->over && a->in.len >= 4)
 		handshake(g);
 	for (unsigned i = 0; a->hello && !a->over; i++) {
-		a->paused = i % PARSE_LOOK == 0 && !x_takes(g);
+		a->paused = !x_keeps_up(g) || (i % PARSE_LOOK == 0 && !x_takes(g));
 		if (a->paused || !one_message(g))
 			break;
 	}

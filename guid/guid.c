@@ -20,7 +20,7 @@ watch(struct guid *g)
 	const short want = (short)((a->paused ? 0 : POLLIN) | (a->out.len > 0 ? POLLOUT : 0));
 	struct pollfd p;
 
-	loop_set(g->loop, x, (short)(POLLIN | (a->paused || g->x.full ? POLLOUT : 0)));
+	loop_set(g->loop, x, (short)(POLLIN | (g->x.full ? POLLOUT : 0)));
 	vchan_poll(a->v, want, &p);
 	if (p.fd == a->fd) {
 		loop_set(g->loop, p.fd, p.events);
@@ -30,31 +30,6 @@ watch(struct guid *g)
 	a->fd = p.fd;
 	if (p.fd >= 0 && !loop_add(g->loop, p.fd, p.events, on_agent, g))
 		die("no memory");
-}
-
-static void
-on_more(struct loop *l, int fd, short revents, void *arg)
-{
-	(void)l, (void)fd, (void)revents;
-	x_turn(arg, false);
-	turn(arg);
-}
-
-void
-turn(struct guid *g)
-{
-	bool more = true;
-
-	/* xcb reads while it writes, and what it has read wakes nobody. */
-	for (int i = 0; more && i < 4; i++) {
-		pixels_paint(g);
-		x_flush(g);
-		agent_flush(g);
-		more = x_turn(g, false);
-	}
-	if (more && loop_after(g->loop, 0, on_more, g) == 0)
-		die("no memory");
-	watch(g);
 }
 
 static void
@@ -79,6 +54,53 @@ read_agent(struct guid *g)
 	loop_stop(g->loop, g->o.session != NULL ? 0 : AGAIN);
 }
 
+/* Whether X is ready for what would come of the agent's messages. */
+static bool
+x_ready(struct guid *g)
+{
+	return x_keeps_up(g) && x_takes(g);
+}
+
+static void
+resume(struct guid *g)
+{
+	if (g->agent.paused && x_ready(g))
+		read_agent(g);
+	turn(g);
+}
+
+static void
+on_more(struct loop *l, int fd, short revents, void *arg)
+{
+	struct guid *g = arg;
+
+	(void)l, (void)fd, (void)revents;
+	g->x.again = 0;
+	x_turn(g, false);
+	resume(g);
+}
+
+void
+turn(struct guid *g)
+{
+	bool more = true;
+
+	/* xcb reads while it writes, and what it has read wakes nobody. */
+	for (int i = 0; more && i < 4; i++) {
+		pixels_paint(g);
+		x_flush(g);
+		agent_flush(g);
+		more = x_turn(g, false);
+	}
+	more = more || (g->agent.paused && x_ready(g));
+	if (more && g->x.again == 0) {
+		g->x.again = loop_after(g->loop, 0, on_more, g);
+		if (g->x.again == 0)
+			die("no memory");
+	}
+	watch(g);
+}
+
 static void
 on_agent(struct loop *l, int fd, short revents, void *arg)
 {
@@ -98,9 +120,7 @@ on_x(struct loop *l, int fd, short revents, void *arg)
 
 	(void)l, (void)fd, (void)revents;
 	x_turn(g, true);
-	if (g->agent.paused && x_takes(g))
-		read_agent(g);
-	turn(g);
+	resume(g);
 }
 
 /* A byte on it: the domain has gone (chand/chansock.h). */

@@ -19,11 +19,12 @@ void
 on_dock(struct guid *g, struct window *w, const struct body *untrusted)
 {
 	(void)untrusted;
-	if (w->mapped) {
-		logit("window 0x%x: DOCK of a mapped window: refused", w->id);
+	if (w->docked)
 		return;
-	}
-	tray_dock(g, w);
+	if (w->mapped)
+		log_limited(&g->agent.bad, "window 0x%x: DOCK of a mapped window: refused", w->id);
+	else
+		tray_dock(g, w);
 }
 
 void

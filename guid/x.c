@@ -6,9 +6,11 @@
 
 #include "guid.h"
 
-/* A socket that says that it takes more takes several times this. */
-#define LOOK 16384u /* bytes */
-#define EVENTS 512u /* of one turn: then others have theirs */
+/* Bytes between two looks at whether X takes more, since a socket that says so takes several times
+ * this; and at whether what came of them has been read. */
+#define LOOK 16384u
+#define EXPOSED 2048u /* or windows that may have been told of what shows now */
+#define EVENTS 512u   /* of one turn: then others have theirs */
 
 /* at: the 32-bit word in which its window is. Of a window of F's own, or of C's; or of any other of
  * X's, too: then w is NULL. One that root hears of, and F as well, counts once. */
@@ -159,12 +161,29 @@ replies(struct guid *g)
 	return any;
 }
 
-void
-x_forget(struct guid *g)
+static void
+on_mark(struct guid *g, uint32_t arg, void *reply)
 {
-	for (struct expected *e; (e = g->x.first) != NULL; free(e))
-		g->x.first = e->next;
-	g->x.last = &g->x.first;
+	(void)arg, (void)reply;
+	g->x.asked = false;
+}
+
+bool
+x_keeps_up(struct guid *g)
+{
+	const uint64_t written = xcb_total_written(g->x.c);
+
+	if (g->x.behind)
+		return false;
+	if (written - g->x.marked < LOOK && g->x.exposed < EXPOSED)
+		return true;
+	if (g->x.asked)
+		return false;
+	x_expect(g, xcb_get_input_focus(g->x.c).sequence, on_mark, 0);
+	g->x.asked = true;
+	g->x.marked = written;
+	g->x.exposed = 0;
+	return true;
 }
 
 void
@@ -259,5 +278,6 @@ x_turn(struct guid *g, bool read)
 		}
 		any = replies(g) || any;
 	}
+	g->x.behind = n >= EVENTS;
 	return some;
 }

@@ -71,19 +71,26 @@ struct x {
 	xcb_atom_t atom[A_N];
 	xcb_timestamp_t time; /* of the last input */
 	struct expected *first, **last;
-	bool full;	 /* X does not take more now */
-	uint64_t looked; /* bytes that had been written when that was found out */
+	bool full;	  /* X does not take more now */
+	uint64_t looked;  /* bytes that had been written when that was found out */
+	bool behind;	  /* events that are read already wait */
+	bool asked;	  /* a reply is to come, after all events of what was sent before */
+	uint64_t marked;  /* bytes that had been written when it was asked for */
+	uint32_t exposed; /* windows that X may have told us of since */
+	uint32_t again;	  /* timer: go on with what waits here */
 };
 
 void x_start(struct guid *g); /* with g->x.c connected; waits; exits if X is not as needed */
 bool x_takes(struct guid *g); /* whether it would take what we send */
+/* What we tell X makes events, which it keeps for us without a limit: whether as much as there may
+ * be of them is not read yet. Else the agent waits; never a wait for X. */
+bool x_keeps_up(struct guid *g);
 /* Events and replies: that are read already, or also those that can be read. true: there may be
  * more. */
 bool x_turn(struct guid *g, bool read);
 void x_event(struct guid *g, const xcb_generic_event_t *e);
 void x_flush(struct guid *g);
 void x_expect(struct guid *g, unsigned sequence, reply_fn *fn, uint32_t arg);
-void x_forget(struct guid *g); /* all replies that are to come */
 /* Where a window is to be; the request's sequence. */
 uint32_t x_place(struct guid *g, xcb_window_t w, const struct rect *r);
 void x_words(

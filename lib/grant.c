@@ -35,7 +35,7 @@ ask(int s, int refs, const char *request, uint64_t until, int *fd)
 {
 	static struct kv kv;
 	const uint64_t now = now_ms();
-	char esc[LOG_ESC_MAX];
+	static char why[LOG_ESC_MAX];
 	const char *bad, *reason;
 
 	if (!sock_send_fd(s, request, strlen(request), refs))
@@ -46,9 +46,7 @@ ask(int s, int refs, const char *request, uint64_t until, int *fd)
 	if (*fd >= 0)
 		return NULL;
 	reason = kv_get(&kv, "reason");
-	logit(
-	    "chand: no pages: %s", reason ? log_escs(esc, sizeof esc, reason) : "no reason given");
-	return "refused by chand";
+	return reason ? log_escs(why, sizeof why, reason) : "refused by chand";
 }
 
 /* A chand that was killed is back soon (lib/chan.c). */

@@ -21,7 +21,7 @@ struct grant {
 };
 
 /* May wait for chand at most ms. domid: only what a person may say; a daemon gets its own qube's.
- * NULL, or why not. */
+ * NULL, or why not, until the next call: for the caller's log. */
 const char *grant_open(struct grant *g, uint32_t domid, const uint32_t *refs, size_t n, int ms);
 void grant_close(struct grant *g);
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 """For tests of guid: an agent that speaks byte by byte (spec/gui 1 to 3), its pages (6.4), an X server of the test's own, and a
 client of it that looks at windows, properties and pixels and plays window manager, tray and person."""
-import mmap, os, random, select, shutil, signal, socket, struct, subprocess, tempfile, time
+import mmap, os, random, select, shutil, signal, socket, struct, subprocess, tempfile, threading, time
 
 from tap import LIMIT, SLOW, until
 
@@ -58,6 +58,59 @@ class XServer:
         self.p.terminate()
         self.p.wait()
         os.close(self.fd)
+
+
+class Between:
+    """Between an X server and its next client: what the client says goes on at once; what X says is kept while it is held."""
+
+    def __init__(self, server):
+        self.display = ":%d" % (server.n + 10000)
+        self.path, self.server = "/tmp/.X11-unix/X%d" % (server.n + 10000), server
+        self.held, self.kept, self.most = False, b"", 0
+        self.l = socket.socket(socket.AF_UNIX)
+        self.l.bind(self.path)
+        self.l.listen(1)
+        self.wake, self.waker = socket.socketpair()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        client, _ = self.l.accept()
+        x = socket.socket(socket.AF_UNIX)
+        x.connect("/tmp/.X11-unix/X%d" % self.server.n)
+        while True:
+            ready = select.select([client, x, self.wake], [client] if self.kept and not self.held else [], [])
+            if self.wake in ready[0] and not self.wake.recv(64):
+                break
+            if client in ready[0]:
+                data, fds, _, _ = socket.recv_fds(client, 65536, 4)
+                if not data:
+                    break
+                socket.send_fds(x, [data], fds)
+                for fd in fds:
+                    os.close(fd)
+            if x in ready[0]:
+                data = x.recv(1 << 20)
+                if not data:
+                    break
+                self.kept += data
+                self.most = max(self.most, len(self.kept))
+            if ready[1]:
+                self.kept = self.kept[client.send(self.kept[:65536], socket.MSG_DONTWAIT):]
+        client.close()
+        x.close()
+
+    def hold(self, held):
+        self.held = held
+        self.most = len(self.kept)
+        self.waker.send(b"x")
+
+    def close(self):
+        self.waker.close()
+        self.thread.join()
+        self.wake.close()
+        self.l.close()
+        os.unlink(self.path)
 
 
 class XError(Exception):
@@ -468,10 +521,11 @@ class Desk:
         self.agents.append(a)
         return a
 
-    def start(self, *args, domid=7, name="work", color="0xcc0000", label=1, foreground=True):
+    def start(self, *args, domid=7, name="work", color="0xcc0000", label=1, foreground=True, display=None):
         self.log = open(os.path.join(self.dir, "log"), "ab+")
         argv = [self.guid, "-d", str(domid), "-N", name, "-c", color, "-l", str(label), *(["-f"] if foreground else []), *args]
-        p = subprocess.Popen(argv, env=self.env(), stdin=subprocess.DEVNULL, stderr=self.log)
+        p = subprocess.Popen(argv, env=self.env() | ({"DISPLAY": display} if display else {}), stdin=subprocess.DEVNULL,
+                             stderr=self.log)
         self.procs.append(p)
         return p
 

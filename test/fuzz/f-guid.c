@@ -32,6 +32,7 @@ static struct {
 static uint32_t ids, sequence;
 static const uint8_t *data;
 static size_t left;
+static bool ending; /* every request fails */
 
 static uint8_t
 byte(void)
@@ -259,6 +260,13 @@ xcb_get_window_attributes(xcb_connection_t *c, xcb_window_t w)
 	return COOKIE(xcb_get_window_attributes_cookie_t);
 }
 
+xcb_get_input_focus_cookie_t
+xcb_get_input_focus(xcb_connection_t *c)
+{
+	(void)c;
+	return COOKIE(xcb_get_input_focus_cookie_t);
+}
+
 xcb_query_tree_cookie_t
 xcb_query_tree(xcb_connection_t *c, xcb_window_t w)
 {
@@ -303,6 +311,8 @@ xcb_poll_for_reply(xcb_connection_t *c, unsigned request, void **reply, xcb_gene
 	(void)c, (void)request;
 	*error = NULL;
 	*reply = NULL;
+	if (ending)
+		return 1;
 	if (left == 0)
 		return 0;
 	if (words == 39)
@@ -417,6 +427,8 @@ begin(uint8_t how)
 	g.agent.out.max = SEND_MAX;
 	g.x.last = &g.x.first;
 	g.x.first = NULL;
+	g.x.asked = g.x.behind = false;
+	g.x.exposed = 0;
 	g.tray = 0;
 	g.focus = 0;
 	memset(g.above, 0, sizeof g.above);
@@ -436,7 +448,9 @@ end(void)
 	while (g.win.first != NULL)
 		on_destroy(&g, g.win.first, NULL);
 	check(g.px.pages == 0, "pages that nobody gave back");
-	x_forget(&g);
+	for (ending = true; g.x.first != NULL;)
+		x_turn(&g, false);
+	ending = false;
 	buf_free(&g.agent.in);
 	buf_free(&g.agent.out);
 }
@@ -537,6 +551,8 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		if (what & 4)
 			turn(&g);
 		x_turn(&g, false);
+		if (g.agent.paused)
+			agent_parse(&g);
 		if (ids > IDS - 2)
 			break;
 		borders();

@@ -130,6 +130,14 @@ def pages_by_chand():
     agent.dump(5, [1, 2, 3, 4], 64, 64)
     eq(agent.get(DUMP_ACK, 5), b"", "WINDOW_DUMP is acknowledged, whatever chand says")
     ok(p.poll() is None, "and guid goes on", read("/run/guid.log"))
+    lines = read("/run/guid.log").count("\n")
+    for n in range(200):
+        agent.dump(5, [n + 1000] * 4, 64, 64)
+    for n in range(200):
+        agent.get(DUMP_ACK, 5)
+    lines = read("/run/guid.log").count("\n") - lines
+    ok(lines <= 20, "200 refused by chand: %d lines" % lines)
+    ok(re.search(r"4 pages: \S+%20\S+: it has no image", read("/run/guid.log")), "and chand's reason", read("/run/guid.log"))
     pages = [agent.show(n, 200, 100, 0x1000 * n, x=100 + 20 * n) for n in range(6, 10)]
     ok(until(lambda: x.ours().get(9)), "windows with pages")
     x.configure(x.ours()[9], stack=0)

@@ -289,7 +289,7 @@ def many():
         if not until(lambda: xs[0].pixel(130, 130) == n * 0x10101 & 0xffffff | 1):
             bad.append(n)
     eq(bad, [], "each with its image")
-    ok(guid("work") > 0 and "no pages" not in logs("work/guid"), "chand has refused none", logs("work/guid")[-500:])
+    ok(guid("work") > 0 and "no image" not in logs("work/guid"), "chand has refused none", logs("work/guid")[-500:])
     for n in some:
         a.put(DESTROY, n)
         os.unlink(some[n].path)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
 # guid by hand, on an X server of the test's own, with an agent that is spoken byte by byte: spec/gui 1 to 6, 9, 11, 14.
-import os, shutil, signal, struct, sys, time
+import os, shutil, signal, socket, struct, sys, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from tap import *
@@ -1324,38 +1324,47 @@ def truncated():
         ok(s.p.poll() is None and "its pages have gone" in desk.said(), "guid goes on, with a line")
 
 
+def until_it_waits(s, messages, most=1 << 30):
+    """Sends them again and again until guid takes nothing more, and waits: in its own poll, which has all that it waits for;
+    xcb's would have X alone. How many bytes it took, fewer than most, and whether it waits."""
+    sent, full, pid = 0, 0, child_of(s.p.pid)
+
+    def waits():
+        nonlocal sent, full
+        try:
+            full += 1
+            while sent < most:
+                sent, full = sent + s.a.s.send(messages[sent % len(messages):]), 0
+            return True
+        except BlockingIOError:
+            call = read("/proc/%d/syscall" % pid).split()
+            return full > 9 and call[0] == "7" and int(call[2], 16) > 1
+
+    s.a.s.setblocking(False)
+    try:
+        good = until(waits)
+        return sent, good and sent < most
+    finally:
+        s.a.s.setblocking(True)
+
+
 def slow_x():
     """An X server that stands still: the agent is not read, memory stays; then all goes on."""
     with Session() as s:
         a, x = s.a, s.x
         p = a.show(5, 200, 100)
         framed(x, (96, 96, 208, 108), FRAME, RED, 0x123456)
-        create = b"".join(msg(WMNAME, 5, (b"%d" % i).ljust(128, b"\0")) for i in range(1000))
-        sent, full = 0, 0
-        a.s.setblocking(False)
+        names = b"".join(msg(WMNAME, 5, (b"%d" % i).ljust(128, b"\0")) for i in range(1000))
         pid = child_of(s.p.pid)
         os.kill(desk.server.p.pid, signal.SIGSTOP)
-
-        def waits():
-            """It takes nothing more, and waits: in its own poll, which has all that it waits for; xcb's would have X alone."""
-            nonlocal sent, full
-            try:
-                full += 1
-                while True:
-                    sent, full = sent + a.s.send(create[sent % len(create):]), 0
-            except BlockingIOError:
-                call = read("/proc/%d/syscall" % pid).split()
-                return full > 9 and call[0] == "7" and int(call[2], 16) > 1
-
         try:
-            ok(until(waits), "X stands still, and guid waits in its loop, not for X", read("/proc/%d/syscall" % pid))
+            sent, waits = until_it_waits(s, names)
+            ok(waits, "X stands still, and guid waits in its loop, not for X", read("/proc/%d/syscall" % pid))
             memory = int(re.search(r"VmRSS:\s+(\d+)", read("/proc/%d/status" % pid)).group(1))
             ok(memory < 16384, "X does not take more: %d KiB sent by the agent, guid of %d KiB" % (sent // 1024, memory))
         finally:
-            a.s.setblocking(True)
             os.kill(desk.server.p.pid, signal.SIGCONT)
-        rest = len(create) - sent % len(create)
-        a.raw(create[len(create) - rest:])
+        a.raw(names[sent % len(names):])
         p.fill(0x00ff00)
         a.name(5, b"at last")
         a.damage(5)
@@ -1364,6 +1373,49 @@ def slow_x():
 
 
 # --- floods ---
+
+def not_read(between, s, messages):
+    """A flood; X acts on all at once, and guid reads nothing of what X tells of it: how many bytes that becomes."""
+    s.settle()
+    s.a.s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)  # what waits there is to be done, too
+    between.hold(True)
+    sent, waits = until_it_waits(s, messages, 2 << 20)
+    ok(waits, "X says much: the agent is not read for ever")
+    s.x.sync()
+    most = between.most
+    between.hold(False)
+    s.a.raw(messages[sent % len(messages):])
+    return most
+
+
+def names_without_end():
+    between = Between(desk.server)
+    with Session(display=between.display) as s:
+        s.a.show(5)
+        n = not_read(between, s, msg(WMNAME, 5, b"".ljust(128, b"\0")) * 1000)
+        ok(0 < n < 131072, "titles without end: %d bytes not read" % n)
+        s.a.name(5, b"at last")
+        ok(until(lambda: s.x.prop(s.f(5), "WM_NAME") == b"at last"), "and all goes on")
+    between.close()
+
+
+def exposed_without_end():
+    """One message, and each window that was below it is to be painted."""
+    between = Between(desk.server)
+    with Session(display=between.display) as s:
+        a = s.a
+        for i in range(200):
+            a.create(i + 10, 200 + 16 * (i % 20), 100 + 16 * (i // 20), 8, 8, 1)
+            a.map(i + 10, 1)
+        a.create(5, 190, 90, 340, 340, 1)
+        a.map(5, 1)
+        moves = b"".join(msg(CONFIGURE, 5, struct.pack("<iiIII", at, 90, 340, 340, 1)) for at in (700, 190)) * 100
+        n = not_read(between, s, moves)
+        ok(0 < n < 262144, "moves over 200 windows: %d bytes not read" % n)
+        a.configure(5, 600, 100, 100, 100, 1)
+        ok(until(lambda: s.x.place(s.f(5)) == (600, 100, 100, 100)), "and all goes on")
+    between.close()
+
 
 def many_windows():
     s = Session()
@@ -1584,6 +1636,32 @@ def tray():
             x.destroy(owner)
 
 
+def dock_again():
+    """DOCK without end: once for what is docked already, and a line a second of what may not be."""
+    with Session() as s:
+        a, x = s.a, s.x
+        owner = x.create(500, 500, 40, 40, override=1)
+        x.own("_NET_SYSTEM_TRAY_S0", owner)
+        x.message(x.root, x.root, "MANAGER", [0, x.atom("_NET_SYSTEM_TRAY_S0"), owner], 0x20000)
+        s.quiet()
+        x.select(owner, 0x80000)
+        a.create(5, 0, 0, 24, 24)
+        for _ in range(1000):
+            a.put(DOCK, 5)
+        s.settle()
+        x.sync()
+        opcode = x.atom("_NET_SYSTEM_TRAY_OPCODE")
+        asked = sum(e[0] & 0x7f == 33 and struct.unpack("<I", e[8:12])[0] == opcode for e in x.events)
+        eq(asked, 1, "1,000 times DOCK: the tray is asked once")
+        a.show(6)
+        before = desk.said().count("DOCK of a mapped")
+        for _ in range(1000):
+            a.put(DOCK, 6)
+        s.settle()
+        lines = desk.said().count("DOCK of a mapped") - before
+        ok(1 <= lines <= 10, "1,000 times DOCK of a mapped window: %d lines" % lines)
+
+
 # --- window managers ---
 
 def window_manager(name, *argv):
@@ -1674,8 +1752,8 @@ TABLE = (handshake, byte_by_byte, header_and_body_apart, fatal, old_lengths, hal
          not_mapped_by_create, invisible, window_zero, titles, properties, hints, transient, cursor, configure, shrink_to_nothing, edges,
          frame_without_image, override, override_changes, moved_behind_our_back, work_area, lockers, above_all, pointer, focus_and_keys,
          close_and_ping, flags, full_screen_frame, full_no_more, edges_managed, pixels, smaller_image, rows_differ, references, buffers_are_reused, quota,
-         truncated, slow_x, many_windows, thousand_windows, clipboard_not_asked_for, x_errors, x_gone, again, background, usage,
-         sandboxed, tray, openbox, twm)
+         truncated, slow_x, names_without_end, exposed_without_end, many_windows, thousand_windows, clipboard_not_asked_for, x_errors, x_gone, again, background, usage,
+         sandboxed, tray, dock_again, openbox, twm)
 
 if __name__ == "__main__":
     desk = Desk(GUID)

@@ -3,6 +3,7 @@
  */
 #include "tap.h"
 
+#include <limits.h>
 #include <stdarg.h>
 
 #include "guid/guid.h"
@@ -17,6 +18,7 @@ static struct {
 	unsigned count;
 } last;
 static bool x_full;
+static unsigned x_most = UINT_MAX; /* messages until it does not keep up */
 
 static void
 note(const char *fn, uint32_t window, const void *body, size_t n)
@@ -62,6 +64,13 @@ x_takes(struct guid *d)
 {
 	(void)d;
 	return !x_full;
+}
+
+bool
+x_keeps_up(struct guid *d)
+{
+	(void)d;
+	return last.count < x_most;
 }
 
 static void
@@ -246,6 +255,31 @@ paused(void **state)
 	assert_int_equal(last.count, 100);
 }
 
+/* What X tells is not read yet: not one message more. */
+static void
+behind(void **state)
+{
+	(void)state;
+	begin(8);
+	x_most = 3;
+	g.win.n = 7;
+	g.x.exposed = 0;
+	for (unsigned i = 0; i < 100; i++) {
+		const struct gui_hdr h = {GUI_UNMAP, 5, 0};
+
+		assert_true(buf_put(&g.agent.in, &h, sizeof h));
+	}
+	agent_parse(&g);
+	assert_true(g.agent.paused);
+	assert_int_equal(last.count, 3);
+	assert_int_equal(g.x.exposed, 21);
+	x_most = UINT_MAX;
+	g.win.n = 0;
+	agent_parse(&g);
+	assert_false(g.agent.paused);
+	assert_int_equal(last.count, 100);
+}
+
 static void
 sending(void **state)
 {
@@ -284,6 +318,7 @@ main(void)
 	    cmocka_unit_test(whose),
 	    cmocka_unit_test(pieces),
 	    cmocka_unit_test(paused),
+	    cmocka_unit_test(behind),
 	    cmocka_unit_test(sending),
 	};
 

@@ -318,8 +318,8 @@ class X:
             self._xtest = p[9]
         self.send(self._xtest, 2, struct.pack("<BBxxIIxxxxxxxxhhxxxxxxxx", kind, detail, 0, self.root if kind == 6 else 0, x, y))
 
-    def ours(self):
-        """All windows with _QUBES_VMNAME: {remote id: F}."""
+    def ours(self, qube=None):
+        """A qube's windows, or all of them (whose numbers may be the same): {remote id: F}."""
         out, look = {}, [self.root]
         while look:
             try:
@@ -329,6 +329,8 @@ class X:
             for c in children:
                 try:
                     v = self.prop(c, "_QUBES_VMWINDOWID")
+                    if v and qube and self.prop(c, "_QUBES_VMNAME") != qube.encode():
+                        continue
                 except XError:
                     continue
                 if v:

@@ -26,8 +26,8 @@ programs = []
 
 def color(name):
     """Of the frame of its first window, as the label says."""
-    for f in x.ours().values():
-        if (x.prop(f, "_QUBES_VMNAME") or b"").startswith(name.encode()) and x.attributes(f)[0] == 2:
+    for f in x.ours(name).values():
+        if x.attributes(f)[0] == 2:
             at = x.place(f)
             return x.pixel(at[0] + 1, at[1] + 1), f
     return None
@@ -70,7 +70,7 @@ def killed():
                          "work" in read("/proc/%s/cmdline" % p)])
     ok(pid, "there is a guid of work's")
     os.kill(pid[-1], 9)
-    ok(until(lambda: f not in x.ours().values()), "killed: its window is gone")
+    ok(until(lambda: f not in x.ours("work").values()), "killed: its window is gone")
     ok(until(lambda: color("work"), 60 * SLOW), "and comes back")
     ok(color("mail"), "the other qube's stays")
 

@@ -810,8 +810,9 @@ def above_all():
         return w
 
     def over(s, f, w):
-        """It is over it, after all that guid does."""
-        s.quiet()
+        """It is over it, after all that guid does, which asks X first where they stand."""
+        for _ in range(3):
+            s.quiet()
         children = s.x.tree()[1]
         return children.index(f) > children.index(w)
 
@@ -1117,6 +1118,8 @@ def full_no_more():
         x.sync()
         s.quiet()
         a.map(5)
+        ok(until(lambda: x.attributes(f)[0] == 2), "mapped again")
+        s.quiet()
         x.configure(f, x=50, y=50, width=208, height=108)
         ok(framed(x, (50, 50, 208, 108), FRAME, RED, WHITE), "unmapped, and mapped again: with its frame")
         x.send(19, 0, struct.pack("<II", x.root, x.atom("_NET_SUPPORTED")))

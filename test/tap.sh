@@ -27,14 +27,16 @@ qubes() { # NAME...: these run; those that a saved machine has running already s
 ok() { # RESULT(0|1...) NAME
 	tap_n=$((tap_n + 1))
 	if [ "$1" = 0 ]; then echo "ok $tap_n - $2"; else echo "not ok $tap_n - $2"; tap_red=1; fi
-	# prove alone would say a number only
-	[ "$1" = 0 ] || [ -z "${HARNESS_ACTIVE-}" ] || [ -n "${HARNESS_IS_VERBOSE-}" ] || echo "${0##*/}: not ok $tap_n - $2" >&2
+	[ "$1" = 0 ] || [ -z "${RED-}" ] || echo "${0##*/}: not ok $tap_n - $2" >>"$RED" # prove alone would say a number only
+}
+why() { # of the row that failed, from standard input
+	sed 's/^/# /' | head -c 600 | tee -a "${RED:-/dev/null}"
 }
 is() { # GOT WANT NAME
-	if [ "$1" = "$2" ]; then ok 0 "$3"; else ok 1 "$3"; echo "# got '$1', wanted '$2'" | head -c 600; echo; fi
+	if [ "$1" = "$2" ]; then ok 0 "$3"; else ok 1 "$3"; echo "got '$1', wanted '$2'" | why; fi
 }
 like() { # TEXT EXTENDED-REGEX NAME
-	if printf '%s\n' "$1" | grep -Eq -e "$2"; then ok 0 "$3"; else ok 1 "$3"; printf '%s\n' "$1" | head -n 5 | sed 's/^/# /'; fi
+	if printf '%s\n' "$1" | grep -Eq -e "$2"; then ok 0 "$3"; else ok 1 "$3"; printf '%s\n' "$1" | head -n 5 | why; fi
 }
 skip() { # NAME WHY
 	tap_n=$((tap_n + 1))

@@ -132,8 +132,9 @@ SYSTEM = $(wildcard test/system/*.t)
 # Files at a time: 2 take half as long where two processors have nothing else to do.
 AT_ONCE = 1
 check-system: all $(TEST_PROGS)
-	@$(SUDO) env PYTHONDONTWRITEBYTECODE=1 FILE_LIMIT=600 O=$(O) STATIC=$(STATIC) TOP=$(CURDIR) \
-		timeout --foreground -k 10 2400 prove -j$(AT_ONCE) $(SYSTEM)
+	@$(SUDO) rm -f $(O)/red
+	@$(SUDO) env PYTHONDONTWRITEBYTECODE=1 FILE_LIMIT=600 O=$(O) STATIC=$(STATIC) TOP=$(CURDIR) RED=$(abspath $(O))/red \
+		timeout --foreground -k 10 2400 prove -j$(AT_ONCE) $(SYSTEM) || { tail -n 200 $(O)/red 2>/dev/null; exit 1; }
 
 .PHONY: deps-build deps-demo deps-check demo check check-build lint check-system bench
 

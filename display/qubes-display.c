@@ -31,6 +31,7 @@
 #define DISPLAY_MAX 999 /* vm.d(5) */
 #define ACCEPTS 64	/* in one go: the X server's end is not missed */
 #define NOFILE 64
+#define MONITORS LIBDIR "/qubes-monitors"
 
 static const char help[] =
     "usage: qubes-display [-d :N]\n"
@@ -43,7 +44,8 @@ static struct {
 	uint32_t n; /* of the display */
 	char path[64], x_path[64];
 	struct xauth auth;
-	int sock, x; /* x: our own connection, which tells when the X server goes */
+	int sock, x;  /* x: our own connection, which tells when the X server goes */
+	int monitors; /* to qubes-monitors: the qids of the qubes whose guids come */
 	struct log_limit refused, given;
 } d;
 
@@ -158,6 +160,35 @@ open_x(void)
 	}
 }
 
+/* --- the monitors --- */
+
+/* Runs programs, which we may not: on its own, outside of our sandbox. Its end is none of ours. */
+static void
+start_monitors(void)
+{
+	char display[16];
+	int p[2];
+	pid_t pid;
+
+	snprintf(display, sizeof display, ":%u", d.n);
+	if (pipe2(p, O_CLOEXEC) < 0)
+		die("pipe");
+	pid = fork();
+	if (pid < 0)
+		die("fork");
+	if (pid == 0) {
+		signal(SIGCHLD, SIG_DFL);
+		if (dup2(p[0], 0) == 0)
+			execl(MONITORS, "qubes-monitors", "-d", display, (char *)NULL);
+		logit(MONITORS ": %s", strerror(errno));
+		_exit(111);
+	}
+	close(p[0]);
+	if (!fd_nonblock(p[1], true))
+		die("pipe");
+	d.monitors = p[1];
+}
+
 /* --- the guids --- */
 
 static void
@@ -181,6 +212,7 @@ give(int to)
 static void
 on_accept(struct loop *l, int sock, short revents, void *arg)
 {
+	uint32_t qid;
 	uid_t uid;
 	int fd;
 
@@ -193,6 +225,8 @@ on_accept(struct loop *l, int sock, short revents, void *arg)
 		} else {
 			log_limited(&d.given, "a connection for uid %u", (unsigned)uid);
 			give(fd);
+			qid = (uint32_t)(uid == 0 ? 0 : uid_qid(uid, PROG_GUID));
+			(void)!write(d.monitors, &qid, sizeof qid);
 		}
 		close(fd);
 	}
@@ -270,6 +304,7 @@ main(int argc, char **argv)
 	static const int sigs[] = {SIGTERM, SIGINT, SIGHUP};
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_IGN);
 	umask(022);
 	options(argc, argv);
 	read_cookie();
@@ -277,6 +312,7 @@ main(int argc, char **argv)
 	open_x();
 	offer();
 	watch_name();
+	start_monitors();
 	if (!loop_signals(d.loop, sigs, sizeof sigs / sizeof *sigs, on_signal, NULL) ||
 	    !loop_add(d.loop, d.x, POLLIN, on_x, NULL) ||
 	    !loop_add(d.loop, d.sock, POLLIN, on_accept, NULL))

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: ISC */
 /* The qube's X server: requests whose replies come later, events, errors. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xcb/composite.h>
@@ -10,6 +9,7 @@
 #include <xcb/xfixes.h>
 #include <xcb/xtest.h>
 
+#include "display/screen.h"
 #include "ga.h"
 
 #define EVENTS 2048u /* of one turn */
@@ -122,45 +122,12 @@ x_message(struct ga *g, xcb_window_t to, xcb_window_t about, xcb_atom_t type, ui
 	xcb_send_event(g->x.c, 0, to, mask, (const char *)&e);
 }
 
-/* The size of Dom0's screen becomes this one's, as far as it can: programs look at the output,
- * which takes a mode. Once for each guid: it may wait for X. */
+/* Once for each guid: it may wait for X. */
 void
 x_screen(struct ga *g)
 {
-	const uint32_t w = g->link.w, h = g->link.h;
-	xcb_randr_get_screen_resources_reply_t *r = NULL;
-	xcb_randr_create_mode_reply_t *m = NULL;
-	xcb_randr_mode_info_t mode = {.width = (uint16_t)w, .height = (uint16_t)h};
-	xcb_randr_output_t *out;
-	xcb_randr_crtc_t crtc;
-	char name[24];
-
-	mode.name_len = (uint16_t)snprintf(name, sizeof name, "%ux%u-dom0", w, h);
-	if (g->x.randr && w - 1 < GUI_WIDTH_MAX && h - 1 < GUI_HEIGHT_MAX &&
-	    ((int)w != g->x.w || (int)h != g->x.h))
-		r = xcb_randr_get_screen_resources_reply(
-		    g->x.c, xcb_randr_get_screen_resources(g->x.c, g->x.root), NULL);
-	if (r == NULL || r->num_outputs == 0 || r->num_crtcs == 0) {
-		free(r);
-		return;
-	}
-	out = xcb_randr_get_screen_resources_outputs(r);
-	crtc = *xcb_randr_get_screen_resources_crtcs(r);
-	m = xcb_randr_create_mode_reply(
-	    g->x.c, xcb_randr_create_mode(g->x.c, g->x.root, mode, mode.name_len, name), NULL);
-	if (m != NULL)
-		xcb_randr_add_output_mode(g->x.c, *out, m->mode);
-	for (int on = 0; m != NULL && on < 2; on++) {
-		xcb_discard_reply(g->x.c,
-		    xcb_randr_set_crtc_config(g->x.c, crtc, 0, 0, 0, 0, on ? m->mode : XCB_NONE,
-			XCB_RANDR_ROTATION_ROTATE_0, (uint32_t)on, out)
-			.sequence);
-		if (!on)
-			xcb_randr_set_screen_size(g->x.c, g->x.root, (uint16_t)w, (uint16_t)h,
-			    w * 254 / 960, h * 254 / 960);
-	}
-	free(m);
-	free(r);
+	if (g->x.randr && ((int)g->link.w != g->x.w || (int)g->link.h != g->x.h))
+		screen_size(g->x.c, g->x.root, g->link.w, g->link.h);
 }
 
 /* ---- what comes ---- */

@@ -11,17 +11,17 @@
 /* ---- out ---- */
 
 static void
-ask(struct ga *g)
+ask(struct gui *g)
 {
 	const xcb_atom_t *a = g->x.atom;
 
-	xcb_convert_selection(g->x.c, g->x.own, a[A_CLIPBOARD],
+	xcb_convert_selection(g->x.c, g->screen.own, a[A_CLIPBOARD],
 	    g->clip.plain ? XCB_ATOM_STRING : a[A_UTF8_STRING], a[A_QUBES_CLIPBOARD],
 	    XCB_CURRENT_TIME);
 }
 
 void
-on_clipboard_req(struct ga *g, const struct msg *m)
+on_clipboard_req(struct gui *g, const struct msg *m)
 {
 	g->clip.window = m->w != NULL ? m->w->id : 0;
 	g->clip.asked = true;
@@ -32,7 +32,7 @@ on_clipboard_req(struct ga *g, const struct msg *m)
 
 /* Too much is told by one byte too many. */
 static void
-answer(struct ga *g, const void *p, size_t n)
+answer(struct gui *g, const void *p, size_t n)
 {
 	const size_t most =
 	    g->link.minor < GUI_BIG_CLIPBOARD ? GUI_CLIPBOARD_OLD : GUI_CLIPBOARD_MAX;
@@ -44,13 +44,13 @@ answer(struct ga *g, const void *p, size_t n)
 }
 
 static void
-on_value(struct ga *g, const struct answer *a)
+on_value(struct gui *g, const struct answer *a)
 {
 	const xcb_get_property_reply_t *r = a->p;
 	const size_t n = r != NULL && r->format == 8 ? r->value_len : 0;
 
 	if (r != NULL && r->bytes_after > 0) /* then X leaves it there */
-		xcb_delete_property(g->x.c, g->x.own, g->x.atom[A_QUBES_CLIPBOARD]);
+		xcb_delete_property(g->x.c, g->screen.own, g->x.atom[A_QUBES_CLIPBOARD]);
 	if (!g->clip.asked)
 		return;
 	if (r != NULL && r->type == g->x.atom[A_INCR]) {
@@ -71,19 +71,19 @@ on_value(struct ga *g, const struct answer *a)
 }
 
 static void
-take(struct ga *g)
+take(struct gui *g)
 {
-	x_expect(g,
-	    xcb_get_property(g->x.c, 1, g->x.own, g->x.atom[A_QUBES_CLIPBOARD],
+	x_expect(&g->x,
+	    xcb_get_property(g->x.c, 1, g->screen.own, g->x.atom[A_QUBES_CLIPBOARD],
 		XCB_GET_PROPERTY_TYPE_ANY, 0, WORDS)
 		.sequence,
-	    on_value, 0, 0);
+	    on_value, 0);
 }
 
 bool
-clip_property(struct ga *g, const xcb_property_notify_event_t *e)
+clip_property(struct gui *g, const xcb_property_notify_event_t *e)
 {
-	if (e->window != g->x.own)
+	if (e->window != g->screen.own)
 		return false;
 	if (g->clip.asked && g->clip.taken && e->atom == g->x.atom[A_QUBES_CLIPBOARD] &&
 	    e->state == XCB_PROPERTY_NEW_VALUE)
@@ -92,9 +92,9 @@ clip_property(struct ga *g, const xcb_property_notify_event_t *e)
 }
 
 static void
-on_notify(struct ga *g, const xcb_selection_notify_event_t *e)
+on_notify(struct gui *g, const xcb_selection_notify_event_t *e)
 {
-	if (!g->clip.asked || e->requestor != g->x.own)
+	if (!g->clip.asked || e->requestor != g->screen.own)
 		return;
 	if (e->property != XCB_NONE) {
 		g->clip.taken = true; /* what is set from now on are the pieces that follow */
@@ -110,18 +110,18 @@ on_notify(struct ga *g, const xcb_selection_notify_event_t *e)
 /* ---- in ---- */
 
 void
-on_clipboard_data(struct ga *g, const struct msg *m)
+on_clipboard_data(struct gui *g, const struct msg *m)
 {
 	buf_free(&g->clip.data);
 	g->clip.data.max = GUI_CLIPBOARD_MAX;
 	if (!buf_put(&g->clip.data, m->p, m->n))
 		return;
-	xcb_set_selection_owner(g->x.c, g->x.own, g->x.atom[A_CLIPBOARD], XCB_CURRENT_TIME);
-	xcb_set_selection_owner(g->x.c, g->x.own, XCB_ATOM_PRIMARY, XCB_CURRENT_TIME);
+	xcb_set_selection_owner(g->x.c, g->screen.own, g->x.atom[A_CLIPBOARD], XCB_CURRENT_TIME);
+	xcb_set_selection_owner(g->x.c, g->screen.own, XCB_ATOM_PRIMARY, XCB_CURRENT_TIME);
 }
 
 static void
-on_request(struct ga *g, const xcb_selection_request_event_t *e)
+on_request(struct gui *g, const xcb_selection_request_event_t *e)
 {
 	const xcb_atom_t *a = g->x.atom;
 	const xcb_atom_t targets[] = {a[A_TARGETS], a[A_UTF8_STRING], a[A_TEXT], XCB_ATOM_STRING};
@@ -133,7 +133,7 @@ on_request(struct ga *g, const xcb_selection_request_event_t *e)
 	    .property = e->property != XCB_NONE ? e->property : e->target};
 
 	if (e->target == a[A_TARGETS])
-		x_words(g, e->requestor, answered.property, XCB_ATOM_ATOM, targets, 4);
+		x_words(&g->x, e->requestor, answered.property, XCB_ATOM_ATOM, targets, 4);
 	else if (e->target == a[A_UTF8_STRING] || e->target == a[A_TEXT] ||
 		 e->target == XCB_ATOM_STRING)
 		xcb_change_property(g->x.c, XCB_PROP_MODE_REPLACE, e->requestor, answered.property,
@@ -145,7 +145,7 @@ on_request(struct ga *g, const xcb_selection_request_event_t *e)
 }
 
 void
-clip_event(struct ga *g, const xcb_generic_event_t *e)
+clip_event(struct gui *g, const xcb_generic_event_t *e)
 {
 	const xcb_selection_clear_event_t *c = (const xcb_selection_clear_event_t *)e;
 

@@ -2,7 +2,7 @@
 # In a minimal qube that has an X server: its windows, told to Dom0. Static, as guid is: a qube need not have X's libraries.
 HOST_PROGS += gui-agent
 SRC_gui-agent = $(addprefix gui-agent/,clip.c gui-agent.c input.c link.c pixels.c props.c pure.c server.c share.c tray.c window.c x.c) \
-	display/no-names.c display/screen.c libqubesdb/libqubesdb.c libqubesdb/libqubesdb-wire.c
+	display/no-names.c display/x.c display/x-open.c display/gui-link.c display/screen.c libqubesdb/libqubesdb.c libqubesdb/libqubesdb-wire.c
 LINK_gui-agent = -static-pie
 LIBS_gui-agent = -lxcb-composite -lxcb-damage -lxcb-xtest -lxcb-xfixes -lxcb-shm -lxcb-randr -lxcb-render -lxcb-shape -lxcb -lXau -lXdmcp
 # What each pixel and each event goes through.

@@ -14,11 +14,9 @@
 #include <xcb/damage.h>
 #include <xcb/xcb.h>
 
-#include "buf.h"
-#include "guid/gui-proto.h"
+#include "display/gui-link.h"
+#include "display/x.h"
 #include "log.h"
-#include "loop.h"
-#include "vchan.h"
 
 #define WINDOWS_MAX 16384u
 #define WINDOW_HASH 1024u
@@ -41,10 +39,6 @@ enum atom {
 	ATOMS(A_)
 #undef A_
 	    ATOMS_N
-};
-
-struct rect {
-	int x, y, w, h;
 };
 
 /* In this order they are told. */
@@ -110,21 +104,6 @@ struct window {
 	bool is_reading, painted;      /* painted: the pages are its picture */
 };
 
-struct ga;
-/* What X answers: of a window, which may have gone meanwhile (NULL), or an error (p NULL). */
-struct answer {
-	struct window *w;
-	uint32_t n;
-	const void *p;
-};
-typedef void answer_fn(struct ga *g, const struct answer *a);
-struct expected {
-	struct expected *next;
-	unsigned sequence;
-	answer_fn *fn;
-	uint32_t id, n;
-};
-
 /* A message of guid's, of a window that it knows of. */
 struct msg {
 	struct window *w;
@@ -139,7 +118,7 @@ struct msg {
 		struct gui_flags flags;
 	} u;
 };
-typedef void message_fn(struct ga *g, const struct msg *m);
+typedef void message_fn(struct gui *g, const struct msg *m);
 
 struct clip {
 	struct buf data; /* what we own */
@@ -148,26 +127,21 @@ struct clip {
 	bool asked, taken, incr, plain;
 };
 
-struct ga {
+struct gui {
 	struct loop *loop;
+	struct x x;
 	struct {
-		xcb_connection_t *c;
-		xcb_window_t root, own; /* own: WM, selections */
+		xcb_window_t own; /* WM, selections */
 		xcb_visualid_t visual;
-		xcb_atom_t atom[ATOMS_N];
-		struct expected *first, **last;
 		int w, h;
-		uint8_t depth, damage, fixes;
+		uint8_t damage, fixes;
 		bool randr;
-	} x;
+	} screen;
+	struct gui_link link;
 	struct {
-		struct vchan *v;
-		int fd;
-		uint32_t self, peer, minor, w, h; /* w, h: of Dom0's screen */
-		bool greeted, versioned, hello, over;
-		struct buf in, out;
-		struct log_limit bad;
-	} link;
+		uint32_t self, peer, w, h; /* w, h: of Dom0's screen */
+		bool greeted, versioned;
+	} dom0;
 	struct {
 		struct window *hash[WINDOW_HASH];
 		size_t n;
@@ -196,80 +170,72 @@ struct ga {
 };
 
 /* link.c: the channel */
-void link_open(struct ga *g);
-void link_watch(struct ga *g); /* before each poll */
-bool link_room(const struct ga *g);
-void link_send(struct ga *g, enum gui_type type, uint32_t window, const void *body, size_t n);
-void link_send2(struct ga *g, enum gui_type type, uint32_t window, const void *a, size_t n,
+void link_open(struct gui *g);
+void link_watch(struct gui *g); /* before each poll */
+bool link_room(const struct gui *g);
+void link_send(struct gui *g, enum gui_type type, uint32_t window, const void *body, size_t n);
+void link_send2(struct gui *g, enum gui_type type, uint32_t window, const void *a, size_t n,
     const void *b, size_t m);
-void link_flush(struct ga *g);
-void link_turn(struct ga *g);		      /* after what came: gui-agent.c */
-void link_bad(struct ga *g, const char *why); /* this guid's session ends */
+void link_turn(struct gui *g);		       /* after what came: gui-agent.c */
+void link_bad(struct gui *g, const char *why); /* this guid's session ends */
 
-/* x.c: requests and replies */
-void x_open(struct ga *g);
-bool x_turn(struct ga *g); /* something came */
-void x_expect(struct ga *g, unsigned sequence, answer_fn *fn, uint32_t window, uint32_t n);
-void x_words(
-    struct ga *g, xcb_window_t w, xcb_atom_t name, xcb_atom_t type, const uint32_t *v, size_t n);
-void x_message(struct ga *g, xcb_window_t to, xcb_window_t about, xcb_atom_t type, uint32_t mask,
-    const uint32_t data[5]);
-void x_screen(struct ga *g); /* as large as Dom0's, if it can be */
-void wm_start(struct ga *g);
-void wm_screen(struct ga *g);
+/* x.c: the screen, what comes */
+void screen_open(struct gui *g);
+void screen_fit(struct gui *g); /* as large as Dom0's, if it can be */
+bool screen_turn(struct gui *g); /* something came */
+void wm_start(struct gui *g);
+void wm_screen(struct gui *g);
 
 /* window.c: which there are, and what guid is to be told of them */
-struct window *window_find(const struct ga *g, uint32_t id);
-struct window *window_new(struct ga *g, xcb_window_t id, struct rect outer, int border);
-void window_due(struct ga *g, struct window *w, unsigned due);
-void window_ready(struct ga *g, struct window *w);
-void windows_tell(struct ga *g);
-void windows_again(struct ga *g); /* a new guid */
-void windows_scan(struct ga *g);
-void window_event(struct ga *g, const xcb_generic_event_t *e);
+struct window *window_find(const struct gui *g, uint32_t id);
+struct window *window_new(struct gui *g, xcb_window_t id, struct rect outer, int border);
+void window_due(struct gui *g, struct window *w, unsigned due);
+void window_ready(struct gui *g, struct window *w);
+void windows_tell(struct gui *g);
+void windows_again(struct gui *g); /* a new guid */
+void windows_scan(struct gui *g);
+void window_event(struct gui *g, const xcb_generic_event_t *e);
 message_fn on_destroyed, on_map, on_configure, on_close, on_dump_ack;
 
 /* props.c: what clients say of their windows */
-void props_ask(struct ga *g, struct window *w); /* all; then window_ready */
-void props_changed(struct ga *g, const xcb_property_notify_event_t *e);
-void props_state(struct ga *g, struct window *w, uint32_t state);
-void props_message(struct ga *g, const xcb_client_message_event_t *e);
+void props_ask(struct gui *g, struct window *w); /* all; then window_ready */
+void props_changed(struct gui *g, const xcb_property_notify_event_t *e);
+void props_state(struct gui *g, struct window *w, uint32_t state);
+void props_message(struct gui *g, const xcb_client_message_event_t *e);
 message_fn on_flags;
 
 /* pixels.c, share.c */
-void pixels_start(struct ga *g);
-void pixels_show(struct ga *g, struct window *w); /* mapped, or of another size */
-void pixels_hide(struct ga *g, struct window *w);
-void pixels_dump(struct ga *g, struct window *w);
-void pixels_damage(struct ga *g, const xcb_damage_notify_event_t *e);
-void pixels_all(struct ga *g, struct window *w);
-void pixels_read(struct ga *g, struct window *w);
-void pixels_forget(struct ga *g, struct window *w);
-const char *share_open(struct ga *g);
-struct pages *share_new(struct ga *g, size_t n); /* NULL, errno */
-void share_free(struct ga *g, struct pages *p);
+void pixels_start(struct gui *g);
+void pixels_show(struct gui *g, struct window *w); /* mapped, or of another size */
+void pixels_hide(struct gui *g, struct window *w);
+void pixels_dump(struct gui *g, struct window *w);
+void pixels_damage(struct gui *g, const xcb_damage_notify_event_t *e);
+void pixels_all(struct gui *g, struct window *w);
+void pixels_read(struct gui *g, struct window *w);
+void pixels_forget(struct gui *g, struct window *w);
+const char *share_open(struct gui *g);
+struct pages *share_new(struct gui *g, size_t n); /* NULL, errno */
+void share_free(struct gui *g, struct pages *p);
 
 /* input.c */
-void input_start(struct ga *g);
-void input_mapping(struct ga *g);
-void input_release(struct ga *g); /* all that is down */
-void input_gone(struct ga *g, const struct window *w);
-void input_cursor(struct ga *g, xcb_atom_t name);
+void input_start(struct gui *g);
+void input_mapping(struct gui *g);
+void input_release(struct gui *g); /* all that is down */
+void input_gone(struct gui *g, const struct window *w);
+void input_cursor(struct gui *g, xcb_atom_t name);
 message_fn on_key, on_button, on_motion, on_crossing, on_focus, on_keymap;
 
 /* tray.c */
-void tray_start(struct ga *g);
-void tray_dock(struct ga *g, xcb_window_t icon);
-void tray_lost(struct ga *g, xcb_window_t parent, xcb_window_t icon);
+void tray_start(struct gui *g);
+void tray_dock(struct gui *g, xcb_window_t icon);
+void tray_lost(struct gui *g, xcb_window_t parent, xcb_window_t icon);
 
 /* clip.c */
-void clip_event(struct ga *g, const xcb_generic_event_t *e);
-bool clip_property(struct ga *g, const xcb_property_notify_event_t *e);
+void clip_event(struct gui *g, const xcb_generic_event_t *e);
+bool clip_property(struct gui *g, const xcb_property_notify_event_t *e);
 message_fn on_clipboard_req, on_clipboard_data;
 
 /* pure.c */
-struct rect rect_both(struct rect a, struct rect b);
-struct rect rect_clip(struct rect r, int w, int h);
 void text_title(char out[128], const uint8_t *p, size_t n, bool latin1); /* UTF-8, ended */
 uint32_t input_glyph(const char *name); /* of X's cursor font; 0: none */
 

@@ -14,13 +14,13 @@ static void on_x(struct loop *l, int fd, short revents, void *arg);
 
 /* Whatever came: what follows from it is told, read, sent. xcb may have read more meanwhile. */
 void
-link_turn(struct ga *g)
+link_turn(struct gui *g)
 {
 	bool full = false;
 	int n = 0;
 
 	if (g->x.c == NULL) { /* as a qube's: there is no X server before there is a guid */
-		link_flush(g);
+		gui_flush(&g->link);
 		link_watch(g);
 		if (g->link.hello)
 			loop_stop(g->loop, 0);
@@ -29,11 +29,11 @@ link_turn(struct ga *g)
 	do {
 		windows_tell(g);
 		full = !link_room(g);
-		link_flush(g);
+		gui_flush(&g->link);
 		link_watch(g);
 		full = full && link_room(g); /* no longer */
 		xcb_flush(g->x.c);
-	} while ((x_turn(g) || full) && ++n < ROUNDS);
+	} while ((screen_turn(g) || full) && ++n < ROUNDS);
 	if (n == ROUNDS && loop_after(g->loop, 0, on_x, g) == 0)
 		die("no memory");
 }
@@ -42,7 +42,7 @@ static void
 on_x(struct loop *l, int fd, short revents, void *arg)
 {
 	(void)l, (void)fd, (void)revents;
-	(void)x_turn(arg);
+	(void)screen_turn(arg);
 	link_turn(arg);
 }
 
@@ -65,7 +65,7 @@ main(int argc, char **argv)
 {
 	static const struct option longs[] = {
 	    {"help", no_argument, NULL, 'h'}, {"qube", no_argument, NULL, 'q'}, {0}};
-	static struct ga g;
+	static struct gui g;
 	const int term[] = {SIGTERM, SIGINT};
 	const char *why;
 	char user[64], layout[64];
@@ -78,7 +78,7 @@ main(int argc, char **argv)
 			usage(0);
 		if (c == 'q')
 			qube = true;
-		else if (c != 'd' || !parse_u32(optarg, 0x7fef, &g.link.peer))
+		else if (c != 'd' || !parse_u32(optarg, 0x7fef, &g.dom0.peer))
 			usage(100);
 	}
 	if (optind != argc)
@@ -89,7 +89,7 @@ main(int argc, char **argv)
 	if (qube)
 		server_user(user);
 	g.loop = loop_new();
-	g.link.self = vchan_self();
+	g.dom0.self = vchan_self();
 	if (!loop_signals(g.loop, term, 2, on_term, &g))
 		die("poll loop");
 	link_open(&g);
@@ -98,9 +98,9 @@ main(int argc, char **argv)
 		(void)loop_run(g.loop);
 		if (!g.link.hello)
 			return 0;
-		server_start(layout, g.link.w, g.link.h);
+		server_start(layout, g.dom0.w, g.dom0.h);
 	}
-	x_open(&g);
+	screen_open(&g);
 	if ((why = share_open(&g)) != NULL)
 		die("%s", why);
 	pixels_start(&g);
@@ -108,7 +108,7 @@ main(int argc, char **argv)
 	tray_start(&g);
 	windows_scan(&g);
 	input_start(&g);
-	x_screen(&g);
+	screen_fit(&g);
 	if (!loop_add(g.loop, xcb_get_file_descriptor(g.x.c), POLLIN, on_x, &g))
 		die("poll loop");
 	link_turn(&g);

@@ -20,7 +20,7 @@ bit(const uint8_t *map, uint32_t n)
 }
 
 static void
-fake(struct ga *g, uint8_t type, uint8_t detail, int x, int y)
+fake(struct gui *g, uint8_t type, uint8_t detail, int x, int y)
 {
 	xcb_test_fake_input(g->x.c, type, detail, XCB_CURRENT_TIME,
 	    type == XCB_MOTION_NOTIFY ? g->x.root : XCB_NONE, (int16_t)x, (int16_t)y, 0);
@@ -29,7 +29,7 @@ fake(struct ga *g, uint8_t type, uint8_t detail, int x, int y)
 /* ---- the pointer ---- */
 
 static void
-point(struct ga *g, const struct window *w, int32_t x, int32_t y)
+point(struct gui *g, const struct window *w, int32_t x, int32_t y)
 {
 	const uint32_t above = XCB_STACK_MODE_ABOVE;
 	const int far = 2 * GUI_WIDTH_MAX;
@@ -43,13 +43,13 @@ point(struct ga *g, const struct window *w, int32_t x, int32_t y)
 }
 
 void
-on_motion(struct ga *g, const struct msg *m)
+on_motion(struct gui *g, const struct msg *m)
 {
 	point(g, m->w, m->u.motion.x, m->u.motion.y);
 }
 
 void
-on_crossing(struct ga *g, const struct msg *m)
+on_crossing(struct gui *g, const struct msg *m)
 {
 	const struct gui_crossing *c = &m->u.crossing;
 
@@ -59,7 +59,7 @@ on_crossing(struct ga *g, const struct msg *m)
 }
 
 void
-on_button(struct ga *g, const struct msg *m)
+on_button(struct gui *g, const struct msg *m)
 {
 	const struct gui_key *b = &m->u.key;
 
@@ -77,7 +77,7 @@ on_button(struct ga *g, const struct msg *m)
 /* ---- keys ---- */
 
 static void
-key(struct ga *g, uint8_t code, bool press)
+key(struct gui *g, uint8_t code, bool press)
 {
 	if (press)
 		g->in.down[code / 8] |= (uint8_t)(1u << code % 8);
@@ -87,7 +87,7 @@ key(struct ga *g, uint8_t code, bool press)
 }
 
 static void
-on_locks(struct ga *g, const struct answer *a)
+on_locks(struct gui *g, const struct answer *a)
 {
 	const xcb_query_pointer_reply_t *r = a->p;
 
@@ -96,15 +96,15 @@ on_locks(struct ga *g, const struct answer *a)
 }
 
 static void
-ask_locks(struct ga *g)
+ask_locks(struct gui *g)
 {
 	g->in.locks = -1;
-	x_expect(g, xcb_query_pointer(g->x.c, g->x.root).sequence, on_locks, 0, 0);
+	x_expect(&g->x, xcb_query_pointer(g->x.c, g->x.root).sequence, on_locks, 0);
 }
 
 /* Caps lock and num lock are as in Dom0, where they may have been pressed in another window. */
 static void
-same_locks(struct ga *g, const struct gui_key *m)
+same_locks(struct gui *g, const struct gui_key *m)
 {
 	for (size_t i = 0; i < 2; i++) {
 		const uint8_t code = g->in.lock_key[i];
@@ -123,7 +123,7 @@ same_locks(struct ga *g, const struct gui_key *m)
 }
 
 void
-on_key(struct ga *g, const struct msg *m)
+on_key(struct gui *g, const struct msg *m)
 {
 	const struct gui_key *k = &m->u.key;
 
@@ -137,7 +137,7 @@ on_key(struct ga *g, const struct msg *m)
 
 /* What is down in Dom0: what is not goes up here, and modifiers go down. */
 void
-on_keymap(struct ga *g, const struct msg *m)
+on_keymap(struct gui *g, const struct msg *m)
 {
 	const uint8_t *map = m->p;
 
@@ -147,7 +147,7 @@ on_keymap(struct ga *g, const struct msg *m)
 }
 
 void
-input_release(struct ga *g)
+input_release(struct gui *g)
 {
 	for (uint32_t i = 8; i < 256; i++)
 		if (bit(g->in.down, i))
@@ -159,7 +159,7 @@ input_release(struct ga *g)
 }
 
 static void
-on_modifiers(struct ga *g, const struct answer *a)
+on_modifiers(struct gui *g, const struct answer *a)
 {
 	const xcb_get_modifier_mapping_reply_t *r = a->p;
 	const uint8_t per = r != NULL ? r->keycodes_per_modifier : 0;
@@ -178,13 +178,13 @@ on_modifiers(struct ga *g, const struct answer *a)
 }
 
 void
-input_mapping(struct ga *g)
+input_mapping(struct gui *g)
 {
-	x_expect(g, xcb_get_modifier_mapping(g->x.c).sequence, on_modifiers, 0, 0);
+	x_expect(&g->x, xcb_get_modifier_mapping(g->x.c).sequence, on_modifiers, 0);
 }
 
 void
-input_start(struct ga *g)
+input_start(struct gui *g)
 {
 	const uint32_t off = XCB_AUTO_REPEAT_MODE_OFF;
 
@@ -199,14 +199,14 @@ input_start(struct ga *g)
 /* ---- focus ---- */
 
 static void
-active(struct ga *g, xcb_window_t w)
+active(struct gui *g, xcb_window_t w)
 {
 	g->in.focus = w;
-	x_words(g, g->x.root, g->x.atom[A__NET_ACTIVE_WINDOW], XCB_ATOM_WINDOW, &w, 1);
+	x_words(&g->x, g->x.root, g->x.atom[A__NET_ACTIVE_WINDOW], XCB_ATOM_WINDOW, &w, 1);
 }
 
 void
-on_focus(struct ga *g, const struct msg *m)
+on_focus(struct gui *g, const struct msg *m)
 {
 	const struct window *w = m->w;
 	const uint32_t take[5] = {g->x.atom[A_WM_TAKE_FOCUS], XCB_CURRENT_TIME};
@@ -223,12 +223,12 @@ on_focus(struct ga *g, const struct msg *m)
 	if (!w->no_input)
 		xcb_set_input_focus(g->x.c, XCB_INPUT_FOCUS_NONE, to, XCB_CURRENT_TIME);
 	if (w->takes_focus)
-		x_message(g, w->id, w->id, g->x.atom[A_WM_PROTOCOLS], 0, take);
+		x_message(&g->x, w->id, w->id, g->x.atom[A_WM_PROTOCOLS], 0, take);
 	active(g, w->id);
 }
 
 void
-input_gone(struct ga *g, const struct window *w)
+input_gone(struct gui *g, const struct window *w)
 {
 	if (g->in.focus == w->id)
 		active(g, XCB_NONE);
@@ -239,7 +239,7 @@ input_gone(struct ga *g, const struct window *w)
 /* ---- the cursor ---- */
 
 static void
-on_name(struct ga *g, const struct answer *a)
+on_name(struct gui *g, const struct answer *a)
 {
 	const xcb_get_atom_name_reply_t *r = a->p;
 	const struct window *w = window_find(g, g->in.pointer);
@@ -254,7 +254,7 @@ on_name(struct ga *g, const struct answer *a)
 }
 
 void
-input_cursor(struct ga *g, xcb_atom_t name)
+input_cursor(struct gui *g, xcb_atom_t name)
 {
-	x_expect(g, xcb_get_atom_name(g->x.c, name).sequence, on_name, 0, 0);
+	x_expect(&g->x, xcb_get_atom_name(g->x.c, name).sequence, on_name, 0);
 }

@@ -34,12 +34,6 @@ static const struct {
 #undef M
 };
 
-static const uint16_t lengths[] = {
-#define GUI_X(name, value, to, len) len,
-    GUI_TYPES(GUI_X)
-#undef GUI_X
-};
-
 /* With which version of the protocol they came. */
 static uint32_t
 since(enum gui_type type)
@@ -50,51 +44,33 @@ since(enum gui_type type)
 /* ---- what is sent ---- */
 
 bool
-link_room(const struct ga *g)
+link_room(const struct gui *g)
 {
 	return g->link.hello && !g->link.over && g->link.out.len < SEND_LOW;
 }
 
 void
-link_send2(struct ga *g, enum gui_type type, uint32_t window, const void *a, size_t n,
+link_send2(struct gui *g, enum gui_type type, uint32_t window, const void *a, size_t n,
     const void *b, size_t m)
 {
 	const bool old = type == GUI_CLIPBOARD_DATA && g->link.minor < GUI_CLIPBOARD_LEN;
-	const struct gui_hdr h = {.type = type,
-	    .window = old ? (uint32_t)(n + m) : window,
-	    .untrusted_len = (uint32_t)(n + m)};
-	struct buf *out = &g->link.out;
 
 	if (!g->link.hello || g->link.over || g->link.minor < since(type))
 		return;
-	if (buf_room(out) < sizeof h + n + m || !buf_put(out, &h, sizeof h) ||
-	    !buf_put(out, a, n) || !buf_put(out, b, m))
+	if (!gui_put(&g->link, type, old ? (uint32_t)(n + m) : window, a, n, b, m))
 		link_bad(g, "does not read");
 }
 
 void
-link_send(struct ga *g, enum gui_type type, uint32_t window, const void *body, size_t n)
+link_send(struct gui *g, enum gui_type type, uint32_t window, const void *body, size_t n)
 {
 	link_send2(g, type, window, body, n, NULL, 0);
-}
-
-void
-link_flush(struct ga *g)
-{
-	ssize_t n;
-
-	while (g->link.v != NULL && g->link.out.len > 0) {
-		n = vchan_write(g->link.v, buf_bytes(&g->link.out), g->link.out.len);
-		if (n <= 0)
-			return;
-		buf_eat(&g->link.out, (size_t)n);
-	}
 }
 
 /* ---- what comes ---- */
 
 void
-link_bad(struct ga *g, const char *why)
+link_bad(struct gui *g, const char *why)
 {
 	if (!g->link.over)
 		logit("guid %s: its session ends", why);
@@ -103,14 +79,14 @@ link_bad(struct ga *g, const char *why)
 
 /* A version, from those that know of it, and then its screen. */
 static bool
-handshake(struct ga *g)
+handshake(struct gui *g)
 {
 	struct gui_xconf conf;
 	uint32_t version;
 
-	if (!g->link.versioned && g->link.in.len >= sizeof version) {
+	if (!g->dom0.versioned && g->link.in.len >= sizeof version) {
 		memcpy(&version, buf_bytes(&g->link.in), sizeof version);
-		g->link.versioned = true;
+		g->dom0.versioned = true;
 		g->link.minor = version & 0xffff;
 		if (version >> 16 == 0) /* that is xconf's width already */
 			g->link.minor = OLD_DAEMON;
@@ -120,20 +96,20 @@ handshake(struct ga *g)
 		else
 			buf_eat(&g->link.in, sizeof version);
 	}
-	if (g->link.over || !g->link.versioned || g->link.in.len < sizeof conf)
+	if (g->link.over || !g->dom0.versioned || g->link.in.len < sizeof conf)
 		return false;
 	memcpy(&conf, buf_bytes(&g->link.in), sizeof conf);
 	buf_eat(&g->link.in, sizeof conf);
 	g->link.hello = true;
-	g->link.w = conf.w;
-	g->link.h = conf.h;
-	x_screen(g);
+	g->dom0.w = conf.w;
+	g->dom0.h = conf.h;
+	screen_fit(g);
 	windows_again(g);
 	return true;
 }
 
 static bool
-one_message(struct ga *g)
+one_message(struct gui *g)
 {
 	struct buf *in = &g->link.in;
 	struct msg m = {0};
@@ -148,7 +124,7 @@ one_message(struct ga *g)
 		link_bad(g, "sends a message that is not a daemon's");
 		return false;
 	}
-	n = lengths[h.type - GUI_FIRST];
+	n = GUI_TYPE(h.type).len;
 	if (n == GUI_VARIES)
 		n = g->link.minor < GUI_CLIPBOARD_LEN ? h.window : h.untrusted_len;
 	else if (n != h.untrusted_len)
@@ -170,7 +146,7 @@ one_message(struct ga *g)
 }
 
 static void
-read_all(struct ga *g)
+read_all(struct gui *g)
 {
 	static uint8_t chunk[READ_SIZE];
 	ssize_t n = vchan_read(g->link.v, chunk, sizeof chunk);
@@ -190,15 +166,15 @@ read_all(struct ga *g)
 static void
 on_link(struct loop *l, int fd, short revents, void *arg)
 {
-	struct ga *g = arg;
+	struct gui *g = arg;
 	const uint32_t version = GUI_VERSION(GUI_MINOR);
 
 	(void)l, (void)fd, (void)revents;
 	vchan_turn(g->link.v);
 	if (vchan_state(g->link.v) != VCHAN_WAITING) {
-		if (!g->link.greeted)
+		if (!g->dom0.greeted)
 			(void)buf_put(&g->link.out, &version, sizeof version);
-		g->link.greeted = true;
+		g->dom0.greeted = true;
 		read_all(g);
 	}
 	link_turn(g);
@@ -207,7 +183,7 @@ on_link(struct loop *l, int fd, short revents, void *arg)
 static void
 on_again(struct loop *l, int fd, short revents, void *arg)
 {
-	struct ga *g = arg;
+	struct gui *g = arg;
 
 	(void)l, (void)fd, (void)revents;
 	link_open(g);
@@ -215,12 +191,12 @@ on_again(struct loop *l, int fd, short revents, void *arg)
 }
 
 void
-link_open(struct ga *g)
+link_open(struct gui *g)
 {
 	g->link.in.max = READ_SIZE + GUI_CLIPBOARD_MAX + sizeof(struct gui_hdr);
 	g->link.out.max = SEND_MAX;
 	g->link.fd = -1;
-	g->link.v = vchan_open(VCHAN_SERVER, NULL, g->link.self, g->link.peer, GUI_PORT);
+	g->link.v = vchan_open(VCHAN_SERVER, NULL, g->dom0.self, g->dom0.peer, GUI_PORT);
 	if (g->link.v != NULL)
 		return;
 	logit("the channel cannot be opened");
@@ -229,35 +205,22 @@ link_open(struct ga *g)
 }
 
 static void
-shut(struct ga *g)
+shut(struct gui *g)
 {
 	loop_del(g->loop, g->link.fd);
 	vchan_close(g->link.v);
 	buf_free(&g->link.in);
 	buf_free(&g->link.out);
-	g->link.greeted = g->link.versioned = g->link.hello = g->link.over = false;
+	g->dom0.greeted = g->dom0.versioned = g->link.hello = g->link.over = false;
 	input_release(g);
 	link_open(g);
 }
 
 void
-link_watch(struct ga *g)
+link_watch(struct gui *g)
 {
-	const short want = (short)(POLLIN | (g->link.out.len > 0 ? POLLOUT : 0));
-	struct pollfd p;
-
 	if (g->link.over)
 		shut(g);
-	if (g->link.v == NULL)
-		return;
-	vchan_poll(g->link.v, want, &p);
-	if (p.fd == g->link.fd) {
-		loop_set(g->loop, p.fd, p.events);
-		return;
-	}
-	if (g->link.fd >= 0)
-		loop_del(g->loop, g->link.fd);
-	g->link.fd = p.fd;
-	if (!loop_add(g->loop, p.fd, p.events, on_link, g))
-		die("no memory");
+	if (g->link.v != NULL)
+		gui_watch(&g->link, g->loop, true, on_link, g);
 }

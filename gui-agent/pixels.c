@@ -7,8 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 #include <xcb/composite.h>
 #include <xcb/shm.h>
 
@@ -18,23 +16,16 @@
 #define PAGE 4096u
 
 void
-pixels_start(struct ga *g)
+pixels_start(struct gui *g)
 {
-	const int fd = memfd_create("pixels", MFD_CLOEXEC);
+	int fd;
 
-	if (fd < 0 || ftruncate(fd, STAGE) < 0)
-		die("memory for pixels");
-	g->px.p = mmap(NULL, STAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (g->px.p == MAP_FAILED)
-		die("memory for pixels");
-	g->px.seg = xcb_generate_id(g->x.c);
-	if (xcb_request_check(g->x.c, xcb_shm_attach_fd_checked(g->x.c, g->px.seg, fd, 0)) !=
-	    NULL) /* closes it */
-		die("the X server takes no memory by descriptor");
+	g->px.p = x_memory(STAGE, &fd);
+	g->px.seg = x_attach(&g->x, fd, false);
 }
 
 static void
-dirty(struct ga *g, struct window *w, struct rect r)
+dirty(struct gui *g, struct window *w, struct rect r)
 {
 	r = rect_clip(r, w->at.w, w->at.h);
 	if (w->pages == NULL || r.w == 0)
@@ -46,7 +37,7 @@ dirty(struct ga *g, struct window *w, struct rect r)
 /* ---- pages of a window ---- */
 
 static void
-free_all(struct ga *g, struct pages **list)
+free_all(struct gui *g, struct pages **list)
 {
 	for (struct pages *p; (p = *list) != NULL;) {
 		*list = p->next;
@@ -56,7 +47,7 @@ free_all(struct ga *g, struct pages **list)
 
 /* guid may not have opened them yet: they stay until it has acknowledged all that it was told. */
 static void
-retire(struct ga *g, struct window *w)
+retire(struct gui *g, struct window *w)
 {
 	if (w->pages == NULL)
 		return;
@@ -68,7 +59,7 @@ retire(struct ga *g, struct window *w)
 }
 
 void
-on_dump_ack(struct ga *g, const struct msg *m)
+on_dump_ack(struct gui *g, const struct msg *m)
 {
 	if (m->w->dumps > 0 && --m->w->dumps == 0)
 		free_all(g, &m->w->retired);
@@ -82,7 +73,7 @@ pages_of(const struct window *w)
 
 /* New ones unless those there are fit: then guid maps nothing anew either. */
 static void
-make_pages(struct ga *g, struct window *w)
+make_pages(struct gui *g, struct window *w)
 {
 	const size_t n = pages_of(w), room = n + n / 8 < GUI_REFS_MAX ? n + n / 8 : n;
 
@@ -100,7 +91,7 @@ make_pages(struct ga *g, struct window *w)
 }
 
 void
-pixels_show(struct ga *g, struct window *w)
+pixels_show(struct gui *g, struct window *w)
 {
 	if (w->pixmap != XCB_NONE)
 		xcb_free_pixmap(g->x.c, w->pixmap);
@@ -119,7 +110,7 @@ pixels_show(struct ga *g, struct window *w)
 }
 
 void
-pixels_hide(struct ga *g, struct window *w)
+pixels_hide(struct gui *g, struct window *w)
 {
 	if (w->pixmap != XCB_NONE)
 		xcb_free_pixmap(g->x.c, w->pixmap);
@@ -131,7 +122,7 @@ pixels_hide(struct ga *g, struct window *w)
 
 /* The window goes for good, and guid knows, or there is none. */
 void
-pixels_forget(struct ga *g, struct window *w)
+pixels_forget(struct gui *g, struct window *w)
 {
 	pixels_hide(g, w);
 	w->dumps = 0;
@@ -139,13 +130,13 @@ pixels_forget(struct ga *g, struct window *w)
 }
 
 void
-pixels_all(struct ga *g, struct window *w)
+pixels_all(struct gui *g, struct window *w)
 {
 	dirty(g, w, (struct rect){0, 0, w->at.w, w->at.h});
 }
 
 void
-pixels_dump(struct ga *g, struct window *w)
+pixels_dump(struct gui *g, struct window *w)
 {
 	const struct gui_dump d = {.w = (uint32_t)w->at.w, .h = (uint32_t)w->at.h, .bpp = 24};
 
@@ -162,7 +153,7 @@ pixels_dump(struct ga *g, struct window *w)
 /* ---- what changes ---- */
 
 void
-pixels_damage(struct ga *g, const xcb_damage_notify_event_t *e)
+pixels_damage(struct gui *g, const xcb_damage_notify_event_t *e)
 {
 	struct window *w = window_find(g, e->drawable);
 
@@ -173,7 +164,7 @@ pixels_damage(struct ga *g, const xcb_damage_notify_event_t *e)
 }
 
 static void
-copy(const struct ga *g, const struct window *w)
+copy(const struct gui *g, const struct window *w)
 {
 	const struct rect *r = &w->reading;
 	const size_t row = (size_t)r->w * 4, stride = (size_t)w->at.w * 4;
@@ -189,7 +180,7 @@ copy(const struct ga *g, const struct window *w)
 }
 
 static void
-on_read(struct ga *g, const struct answer *a)
+on_read(struct gui *g, const struct answer *a)
 {
 	struct window *w = a->w;
 
@@ -216,7 +207,7 @@ on_read(struct ga *g, const struct answer *a)
 
 /* As much as there is room for, from the top. What is left is due again, when there is some. */
 void
-pixels_read(struct ga *g, struct window *w)
+pixels_read(struct gui *g, struct window *w)
 {
 	struct rect r = w->dirty;
 
@@ -241,9 +232,9 @@ pixels_read(struct ga *g, struct window *w)
 	g->px.reads++;
 	/* First: what is drawn from now on is said anew. */
 	xcb_damage_subtract(g->x.c, w->damage, XCB_NONE, XCB_NONE);
-	x_expect(g,
+	x_expect(&g->x,
 	    xcb_shm_get_image(g->x.c, w->pixmap, (int16_t)r.x, (int16_t)r.y, (uint16_t)r.w,
 		(uint16_t)r.h, ~0u, XCB_IMAGE_FORMAT_Z_PIXMAP, g->px.seg, (uint32_t)w->at_offset)
 		.sequence,
-	    on_read, w->id, 0);
+	    on_read, w->id);
 }

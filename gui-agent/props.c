@@ -12,7 +12,7 @@ struct value {
 	const uint32_t *words;
 };
 /* Takes it; what guid is to be told of it. */
-typedef unsigned prop_fn(struct ga *g, struct window *w, const struct value *v);
+typedef unsigned prop_fn(struct gui *g, struct window *w, const struct value *v);
 
 static prop_fn take_class, take_hints, take_wm_hints, take_protocols, take_transient, take_name,
     take_net_name, take_state;
@@ -46,7 +46,7 @@ set(void *to, const void *from, size_t n, unsigned due)
 
 /* Two strings, each with its end: the instance (res_name), the class. */
 static unsigned
-take_class(struct ga *g, struct window *w, const struct value *v)
+take_class(struct gui *g, struct window *w, const struct value *v)
 {
 	const size_t name = strnlen((const char *)v->p, v->n);
 	struct gui_wmclass c = {0};
@@ -63,7 +63,7 @@ take_class(struct ga *g, struct window *w, const struct value *v)
 
 /* XSizeHints: flags, x, y, w, h, min 5, max 7, inc 9, aspects 11, base 15. */
 static unsigned
-take_hints(struct ga *g, struct window *w, const struct value *v)
+take_hints(struct gui *g, struct window *w, const struct value *v)
 {
 	static const struct {
 		uint32_t flag;
@@ -93,7 +93,7 @@ flag(struct window *w, uint32_t bit, bool on)
 }
 
 static unsigned
-take_wm_hints(struct ga *g, struct window *w, const struct value *v)
+take_wm_hints(struct gui *g, struct window *w, const struct value *v)
 {
 	const bool before = w->urgent;
 
@@ -104,7 +104,7 @@ take_wm_hints(struct ga *g, struct window *w, const struct value *v)
 }
 
 static unsigned
-take_protocols(struct ga *g, struct window *w, const struct value *v)
+take_protocols(struct gui *g, struct window *w, const struct value *v)
 {
 	w->deletes = w->takes_focus = false;
 	for (size_t i = 0; i < v->n; i++) {
@@ -115,7 +115,7 @@ take_protocols(struct ga *g, struct window *w, const struct value *v)
 }
 
 static unsigned
-take_transient(struct ga *g, struct window *w, const struct value *v)
+take_transient(struct gui *g, struct window *w, const struct value *v)
 {
 	(void)g;
 	w->transient = v->n > 0 ? v->words[0] : XCB_NONE;
@@ -123,7 +123,7 @@ take_transient(struct ga *g, struct window *w, const struct value *v)
 }
 
 static unsigned
-take_net_name(struct ga *g, struct window *w, const struct value *v)
+take_net_name(struct gui *g, struct window *w, const struct value *v)
 {
 	char name[sizeof w->name];
 
@@ -134,7 +134,7 @@ take_net_name(struct ga *g, struct window *w, const struct value *v)
 }
 
 static unsigned
-take_name(struct ga *g, struct window *w, const struct value *v)
+take_name(struct gui *g, struct window *w, const struct value *v)
 {
 	char name[sizeof w->name];
 
@@ -144,7 +144,7 @@ take_name(struct ga *g, struct window *w, const struct value *v)
 }
 
 static uint32_t
-state_bit(const struct ga *g, xcb_atom_t a)
+state_bit(const struct gui *g, xcb_atom_t a)
 {
 	return a == g->x.atom[A__NET_WM_STATE_FULLSCREEN]	   ? GUI_FULLSCREEN
 	       : a == g->x.atom[A__NET_WM_STATE_DEMANDS_ATTENTION] ? GUI_ATTENTION
@@ -154,7 +154,7 @@ state_bit(const struct ga *g, xcb_atom_t a)
 
 /* Before a window is mapped it is its client's wish; later it is ours to say. */
 static unsigned
-take_state(struct ga *g, struct window *w, const struct value *v)
+take_state(struct gui *g, struct window *w, const struct value *v)
 {
 	uint32_t wish = 0;
 
@@ -169,7 +169,7 @@ take_state(struct ga *g, struct window *w, const struct value *v)
 /* ---- asking ---- */
 
 static void
-on_value(struct ga *g, const struct answer *a)
+on_value(struct gui *g, const struct answer *a)
 {
 	const xcb_get_property_reply_t *r = a->p;
 	struct value v = {.p = (const uint8_t *)"", .n = 0};
@@ -188,38 +188,34 @@ on_value(struct ga *g, const struct answer *a)
 }
 
 static xcb_atom_t
-atom_of(const struct ga *g, size_t i)
+atom_of(const struct gui *g, size_t i)
 {
 	return props[i].core != 0 ? props[i].core : g->x.atom[props[i].ours];
 }
 
 static void
-ask(struct ga *g, const struct window *w, size_t i)
+ask(struct gui *g, const struct window *w, size_t i)
 {
-	x_expect(g,
-	    xcb_get_property(
-		g->x.c, 0, w->id, atom_of(g, i), XCB_GET_PROPERTY_TYPE_ANY, 0, props[i].words)
-		.sequence,
-	    on_value, w->id, (uint32_t)i);
+	x_ask(&g->x, w->id, atom_of(g, i), props[i].words, on_value, (uint32_t)i);
 }
 
 static void
-all_known(struct ga *g, const struct answer *a)
+all_known(struct gui *g, const struct answer *a)
 {
 	if (a->w != NULL)
 		window_ready(g, a->w);
 }
 
 void
-props_ask(struct ga *g, struct window *w)
+props_ask(struct gui *g, struct window *w)
 {
 	for (size_t i = 0; i < PROPS; i++)
 		ask(g, w, i);
-	x_expect(g, xcb_get_input_focus(g->x.c).sequence, all_known, w->id, 0);
+	x_expect(&g->x, xcb_get_input_focus(g->x.c).sequence, all_known, w->id);
 }
 
 void
-props_changed(struct ga *g, const xcb_property_notify_event_t *e)
+props_changed(struct gui *g, const xcb_property_notify_event_t *e)
 {
 	const struct window *w = window_find(g, e->window);
 
@@ -236,7 +232,7 @@ props_changed(struct ga *g, const xcb_property_notify_event_t *e)
 /* ---- states ---- */
 
 void
-props_state(struct ga *g, struct window *w, uint32_t state)
+props_state(struct gui *g, struct window *w, uint32_t state)
 {
 	const uint32_t wm[] = {state & GUI_MINIMIZE ? 3 : 1, XCB_NONE};
 	uint32_t v[3];
@@ -249,13 +245,13 @@ props_state(struct ga *g, struct window *w, uint32_t state)
 		v[n++] = g->x.atom[A__NET_WM_STATE_DEMANDS_ATTENTION];
 	if (state & GUI_MINIMIZE)
 		v[n++] = g->x.atom[A__NET_WM_STATE_HIDDEN];
-	x_words(g, w->id, g->x.atom[A__NET_WM_STATE], XCB_ATOM_ATOM, v, n);
-	x_words(g, w->id, g->x.atom[A_WM_STATE], g->x.atom[A_WM_STATE], wm, 2);
+	x_words(&g->x, w->id, g->x.atom[A__NET_WM_STATE], XCB_ATOM_ATOM, v, n);
+	x_words(&g->x, w->id, g->x.atom[A_WM_STATE], g->x.atom[A_WM_STATE], wm, 2);
 }
 
 /* What the window manager in Dom0 made of it. */
 void
-on_flags(struct ga *g, const struct msg *m)
+on_flags(struct gui *g, const struct msg *m)
 {
 	if (m->w->mapped)
 		props_state(g, m->w, (m->w->state & ~m->u.flags.unset) | m->u.flags.set);
@@ -263,7 +259,7 @@ on_flags(struct ga *g, const struct msg *m)
 
 /* 0 remove, 1 add, 2 toggle; Dom0 decides. */
 static void
-wish(struct ga *g, struct window *w, const uint32_t data[5])
+wish(struct gui *g, struct window *w, const uint32_t data[5])
 {
 	const uint32_t bits =
 	    (state_bit(g, data[1]) | state_bit(g, data[2])) & (GUI_FULLSCREEN | GUI_ATTENTION);
@@ -275,7 +271,7 @@ wish(struct ga *g, struct window *w, const uint32_t data[5])
 }
 
 void
-props_message(struct ga *g, const xcb_client_message_event_t *e)
+props_message(struct gui *g, const xcb_client_message_event_t *e)
 {
 	const xcb_atom_t *a = g->x.atom;
 	const uint32_t *data = e->data.data32;
@@ -287,7 +283,7 @@ props_message(struct ga *g, const xcb_client_message_event_t *e)
 	if (e->type == a[A__NET_SYSTEM_TRAY_OPCODE] && data[1] == 0)
 		tray_dock(g, data[2]);
 	else if (e->type == a[A__NET_REQUEST_FRAME_EXTENTS])
-		x_words(g, e->window, a[A__NET_FRAME_EXTENTS], XCB_ATOM_CARDINAL, extents, 4);
+		x_words(&g->x, e->window, a[A__NET_FRAME_EXTENTS], XCB_ATOM_CARDINAL, extents, 4);
 	if (w == NULL || w->gone || !w->ready)
 		return;
 	if (e->type == a[A__NET_WM_STATE])

@@ -33,14 +33,14 @@ no_pages(struct pages *p)
 #ifdef BACKEND_xen
 
 const char *
-share_open(struct ga *g)
+share_open(struct gui *g)
 {
 	g->share.fd = open("/dev/xen/gntalloc", O_RDWR | O_CLOEXEC);
 	return g->share.fd < 0 ? "/dev/xen/gntalloc" : NULL;
 }
 
 static bool
-allocate(struct ga *g, struct pages *p)
+allocate(struct gui *g, struct pages *p)
 {
 	const size_t refs = offsetof(struct ioctl_gntalloc_alloc_gref, gref_ids);
 	struct ioctl_gntalloc_alloc_gref *a = calloc(1, refs + p->n * sizeof p->refs[0]);
@@ -48,7 +48,7 @@ allocate(struct ga *g, struct pages *p)
 
 	if (a == NULL)
 		return false;
-	a->domid = (uint16_t)g->link.peer;
+	a->domid = (uint16_t)g->dom0.peer;
 	a->count = (uint32_t)p->n;
 	ok = driver(g->share.fd, IOCTL_GNTALLOC_ALLOC_GREF, a) == 0;
 	p->index = a->index;
@@ -59,7 +59,7 @@ allocate(struct ga *g, struct pages *p)
 
 /* What Dom0 still maps the kernel keeps. */
 static void
-give_back(struct ga *g, const struct pages *p)
+give_back(struct gui *g, const struct pages *p)
 {
 	struct ioctl_gntalloc_dealloc_gref d = {.index = p->index, .count = (uint32_t)p->n};
 
@@ -67,7 +67,7 @@ give_back(struct ga *g, const struct pages *p)
 }
 
 static void *
-map(struct ga *g, const struct pages *p)
+map(struct gui *g, const struct pages *p)
 {
 	return mmap(
 	    NULL, p->n * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, g->share.fd, (off_t)p->index);
@@ -90,13 +90,13 @@ clear(int dir)
 }
 
 const char *
-share_open(struct ga *g)
+share_open(struct gui *g)
 {
 	const char *by_hand = getenv("QGNT_DIR"), *dir = getenv("VCHAN_SOCKET_DIR");
 	char path[300];
 
 	if (by_hand != NULL)
-		snprintf(path, sizeof path, "%s/%u", by_hand, g->link.self);
+		snprintf(path, sizeof path, "%s/%u", by_hand, g->dom0.self);
 	else
 		snprintf(path, sizeof path, "%s/grants", dir != NULL ? dir : "/run/vchan");
 	(void)mkdir(path, 0755);
@@ -109,7 +109,7 @@ share_open(struct ga *g)
 }
 
 static void
-give_back(struct ga *g, const struct pages *p)
+give_back(struct gui *g, const struct pages *p)
 {
 	char name[24];
 
@@ -118,7 +118,7 @@ give_back(struct ga *g, const struct pages *p)
 }
 
 static bool
-allocate(struct ga *g, struct pages *p)
+allocate(struct gui *g, struct pages *p)
 {
 	for (size_t i = 0; i < p->n; i++)
 		p->refs[i] = g->share.next++;
@@ -128,7 +128,7 @@ allocate(struct ga *g, struct pages *p)
 
 /* No page is missing later, when it is written to. */
 static void *
-map(struct ga *g, const struct pages *p)
+map(struct gui *g, const struct pages *p)
 {
 	void *m = MAP_FAILED;
 	char name[24];
@@ -149,7 +149,7 @@ map(struct ga *g, const struct pages *p)
 #endif
 
 struct pages *
-share_new(struct ga *g, size_t n)
+share_new(struct gui *g, size_t n)
 {
 	struct pages *p = calloc(1, sizeof *p + n * sizeof p->refs[0]);
 
@@ -166,7 +166,7 @@ share_new(struct ga *g, size_t n)
 }
 
 void
-share_free(struct ga *g, struct pages *p)
+share_free(struct gui *g, struct pages *p)
 {
 	munmap(p->p, p->n * PAGE);
 	give_back(g, p);

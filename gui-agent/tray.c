@@ -10,25 +10,26 @@
 #define ICON 24
 
 static void
-own(struct ga *g, enum atom selection)
+own(struct gui *g, enum atom selection)
 {
-	xcb_set_selection_owner(g->x.c, g->x.own, g->x.atom[selection], XCB_CURRENT_TIME);
+	xcb_set_selection_owner(g->x.c, g->screen.own, g->x.atom[selection], XCB_CURRENT_TIME);
 }
 
 void
-tray_start(struct ga *g)
+tray_start(struct gui *g)
 {
-	const uint32_t data[5] = {XCB_CURRENT_TIME, g->x.atom[A__NET_SYSTEM_TRAY_S0], g->x.own};
+	const uint32_t data[5] = {
+	    XCB_CURRENT_TIME, g->x.atom[A__NET_SYSTEM_TRAY_S0], g->screen.own};
 
-	x_words(
-	    g, g->x.own, g->x.atom[A__NET_SYSTEM_TRAY_VISUAL], XCB_ATOM_VISUALID, &g->x.visual, 1);
+	x_words(&g->x, g->screen.own, g->x.atom[A__NET_SYSTEM_TRAY_VISUAL], XCB_ATOM_VISUALID,
+	    &g->screen.visual, 1);
 	own(g, A__NET_SYSTEM_TRAY_S0);
-	x_message(
-	    g, g->x.root, g->x.root, g->x.atom[A_MANAGER], XCB_EVENT_MASK_STRUCTURE_NOTIFY, data);
+	x_message(&g->x, g->x.root, g->x.root, g->x.atom[A_MANAGER],
+	    XCB_EVENT_MASK_STRUCTURE_NOTIFY, data);
 }
 
 void
-tray_dock(struct ga *g, xcb_window_t icon)
+tray_dock(struct gui *g, xcb_window_t icon)
 {
 	const xcb_window_t id = xcb_generate_id(g->x.c);
 	const uint32_t white = 0xffffff, size[2] = {ICON, ICON},
@@ -51,12 +52,12 @@ tray_dock(struct ga *g, xcb_window_t icon)
 	    g->x.c, icon, XCB_CONFIG_WINDOW_WIDTH | XCB_CONFIG_WINDOW_HEIGHT, size);
 	xcb_map_window(g->x.c, icon);
 	xcb_map_window(g->x.c, id);
-	x_message(g, icon, icon, g->x.atom[A__XEMBED], 0, embedded);
+	x_message(&g->x, icon, icon, g->x.atom[A__XEMBED], 0, embedded);
 }
 
 /* icon is no longer in parent. */
 void
-tray_lost(struct ga *g, xcb_window_t parent, xcb_window_t icon)
+tray_lost(struct gui *g, xcb_window_t parent, xcb_window_t icon)
 {
 	const struct window *w = window_find(g, parent);
 
@@ -67,16 +68,16 @@ tray_lost(struct ga *g, xcb_window_t parent, xcb_window_t icon)
 /* ---- window manager ---- */
 
 void
-wm_screen(struct ga *g)
+wm_screen(struct gui *g)
 {
-	const uint32_t r[] = {0, 0, (uint32_t)g->x.w, (uint32_t)g->x.h};
+	const uint32_t r[] = {0, 0, (uint32_t)g->screen.w, (uint32_t)g->screen.h};
 
-	x_words(g, g->x.root, g->x.atom[A__NET_DESKTOP_GEOMETRY], XCB_ATOM_CARDINAL, r + 2, 2);
-	x_words(g, g->x.root, g->x.atom[A__NET_WORKAREA], XCB_ATOM_CARDINAL, r, 4);
+	x_words(&g->x, g->x.root, g->x.atom[A__NET_DESKTOP_GEOMETRY], XCB_ATOM_CARDINAL, r + 2, 2);
+	x_words(&g->x, g->x.root, g->x.atom[A__NET_WORKAREA], XCB_ATOM_CARDINAL, r, 4);
 }
 
 void
-wm_start(struct ga *g)
+wm_start(struct gui *g)
 {
 	static const enum atom supported[] = {A__NET_SUPPORTED, A__NET_SUPPORTING_WM_CHECK,
 	    A__NET_WM_NAME, A__NET_WM_STATE, A__NET_WM_STATE_FULLSCREEN,
@@ -95,19 +96,19 @@ wm_start(struct ga *g)
 					  g->x.c, g->x.root, XCB_CW_EVENT_MASK, &manage)) != NULL)
 		die("there is another window manager");
 	xcb_composite_redirect_subwindows(g->x.c, g->x.root, XCB_COMPOSITE_REDIRECT_MANUAL);
-	g->x.own = xcb_generate_id(g->x.c);
-	xcb_create_window(g->x.c, 0, g->x.own, g->x.root, -1, -1, 1, 1, 0,
+	g->screen.own = xcb_generate_id(g->x.c);
+	xcb_create_window(g->x.c, 0, g->screen.own, g->x.root, -1, -1, 1, 1, 0,
 	    XCB_WINDOW_CLASS_INPUT_ONLY, XCB_COPY_FROM_PARENT, XCB_CW_EVENT_MASK, &select);
 	for (size_t i = 0; i < sizeof v / sizeof *v; i++)
 		v[i] = a[supported[i]];
-	x_words(g, g->x.root, a[A__NET_SUPPORTED], XCB_ATOM_ATOM, v, sizeof v / sizeof *v);
+	x_words(&g->x, g->x.root, a[A__NET_SUPPORTED], XCB_ATOM_ATOM, v, sizeof v / sizeof *v);
 	for (int i = 0; i < 2; i++)
-		x_words(g, i == 0 ? g->x.root : g->x.own, a[A__NET_SUPPORTING_WM_CHECK],
-		    XCB_ATOM_WINDOW, &g->x.own, 1);
-	xcb_change_property(g->x.c, XCB_PROP_MODE_REPLACE, g->x.own, a[A__NET_WM_NAME],
+		x_words(&g->x, i == 0 ? g->x.root : g->screen.own, a[A__NET_SUPPORTING_WM_CHECK],
+		    XCB_ATOM_WINDOW, &g->screen.own, 1);
+	xcb_change_property(g->x.c, XCB_PROP_MODE_REPLACE, g->screen.own, a[A__NET_WM_NAME],
 	    a[A_UTF8_STRING], 8, 9, "gui-agent");
-	x_words(g, g->x.root, a[A__NET_NUMBER_OF_DESKTOPS], XCB_ATOM_CARDINAL, &one, 1);
-	x_words(g, g->x.root, a[A__NET_CURRENT_DESKTOP], XCB_ATOM_CARDINAL, &zero, 1);
+	x_words(&g->x, g->x.root, a[A__NET_NUMBER_OF_DESKTOPS], XCB_ATOM_CARDINAL, &one, 1);
+	x_words(&g->x, g->x.root, a[A__NET_CURRENT_DESKTOP], XCB_ATOM_CARDINAL, &zero, 1);
 	own(g, A_WM_S0);
 	wm_screen(g);
 }

@@ -6,13 +6,13 @@
 #include "ga.h"
 
 static struct window **
-bucket(struct ga *g, uint32_t id)
+bucket(struct gui *g, uint32_t id)
 {
 	return &g->win.hash[(id * 2654435761u) >> 22];
 }
 
 struct window *
-window_find(const struct ga *g, uint32_t id)
+window_find(const struct gui *g, uint32_t id)
 {
 	struct window *w = g->win.hash[(id * 2654435761u) >> 22];
 
@@ -22,7 +22,7 @@ window_find(const struct ga *g, uint32_t id)
 }
 
 void
-window_due(struct ga *g, struct window *w, unsigned due)
+window_due(struct gui *g, struct window *w, unsigned due)
 {
 	w->due |= due;
 	if (w->is_due || w->due == 0)
@@ -34,7 +34,7 @@ window_due(struct ga *g, struct window *w, unsigned due)
 }
 
 static void
-not_due(struct ga *g, struct window *w)
+not_due(struct gui *g, struct window *w)
 {
 	struct window **p = &g->win.due;
 
@@ -49,7 +49,7 @@ not_due(struct ga *g, struct window *w)
 }
 
 static void
-forget(struct ga *g, struct window *w)
+forget(struct gui *g, struct window *w)
 {
 	struct window **p = bucket(g, w->id);
 
@@ -66,7 +66,7 @@ forget(struct ga *g, struct window *w)
 /* ---- a new one: what X says of it ---- */
 
 static void
-on_attributes(struct ga *g, const struct answer *a)
+on_attributes(struct gui *g, const struct answer *a)
 {
 	const xcb_get_window_attributes_reply_t *r = a->p;
 	struct window *w = a->w;
@@ -82,14 +82,14 @@ on_attributes(struct ga *g, const struct answer *a)
 }
 
 static void
-begin(struct ga *g, struct window *w)
+begin(struct gui *g, struct window *w)
 {
 	pixels_show(g, w);
 	props_ask(g, w);
 }
 
 static void
-on_geometry(struct ga *g, const struct answer *a)
+on_geometry(struct gui *g, const struct answer *a)
 {
 	const xcb_get_geometry_reply_t *r = a->p;
 	struct window *w = a->w;
@@ -112,7 +112,7 @@ on_geometry(struct ga *g, const struct answer *a)
 }
 
 struct window *
-window_new(struct ga *g, xcb_window_t id, struct rect outer, int border)
+window_new(struct gui *g, xcb_window_t id, struct rect outer, int border)
 {
 	const uint32_t select = XCB_EVENT_MASK_PROPERTY_CHANGE;
 	struct window *w = g->win.n < WINDOWS_MAX ? calloc(1, sizeof *w) : NULL, **p;
@@ -129,13 +129,13 @@ window_new(struct ga *g, xcb_window_t id, struct rect outer, int border)
 	*p = w;
 	g->win.n++;
 	xcb_change_window_attributes(g->x.c, id, XCB_CW_EVENT_MASK, &select);
-	x_expect(g, xcb_get_window_attributes(g->x.c, id).sequence, on_attributes, id, 0);
-	x_expect(g, xcb_get_geometry(g->x.c, id).sequence, on_geometry, id, 0);
+	x_expect(&g->x, xcb_get_window_attributes(g->x.c, id).sequence, on_attributes, id);
+	x_expect(&g->x, xcb_get_geometry(g->x.c, id).sequence, on_geometry, id);
 	return w;
 }
 
 void
-windows_scan(struct ga *g)
+windows_scan(struct gui *g)
 {
 	xcb_query_tree_reply_t *r =
 	    xcb_query_tree_reply(g->x.c, xcb_query_tree(g->x.c, g->x.root), NULL);
@@ -143,14 +143,14 @@ windows_scan(struct ga *g)
 
 	g->win.due_last = &g->win.due;
 	for (int i = 0; r != NULL && i < xcb_query_tree_children_length(r); i++)
-		if (id[i] != g->x.own)
+		if (id[i] != g->screen.own)
 			(void)window_new(g, id[i], (struct rect){0, 0, 0, 0}, 0);
 	free(r);
 }
 
 /* Its properties are known. */
 void
-window_ready(struct ga *g, struct window *w)
+window_ready(struct gui *g, struct window *w)
 {
 	if (!w->mapped || w->gone)
 		return;
@@ -161,7 +161,7 @@ window_ready(struct ga *g, struct window *w)
 /* ---- what X says later ---- */
 
 static void
-unmapped(struct ga *g, struct window *w)
+unmapped(struct gui *g, struct window *w)
 {
 	w->mapped = w->ready = false;
 	w->due = 0;
@@ -173,7 +173,7 @@ unmapped(struct ga *g, struct window *w)
 }
 
 static void
-destroyed(struct ga *g, struct window *w)
+destroyed(struct gui *g, struct window *w)
 {
 	w->again = false;
 	if (w->gone)
@@ -188,11 +188,11 @@ destroyed(struct ga *g, struct window *w)
 }
 
 static void
-on_create_notify(struct ga *g, xcb_window_t id, struct rect outer, int border)
+on_create_notify(struct gui *g, xcb_window_t id, struct rect outer, int border)
 {
 	struct window *w = window_find(g, id);
 
-	if (w == NULL && id != g->x.own) {
+	if (w == NULL && id != g->screen.own) {
 		(void)window_new(g, id, outer, border);
 	} else if (w != NULL && w->gone) {
 		w->again = true;
@@ -202,7 +202,7 @@ on_create_notify(struct ga *g, xcb_window_t id, struct rect outer, int border)
 }
 
 static void
-moved(struct ga *g, struct window *w, const xcb_configure_notify_event_t *e)
+moved(struct gui *g, struct window *w, const xcb_configure_notify_event_t *e)
 {
 	const int b = e->border_width;
 	const struct rect r = {e->x, e->y, e->width + 2 * b, e->height + 2 * b};
@@ -221,7 +221,7 @@ moved(struct ga *g, struct window *w, const xcb_configure_notify_event_t *e)
 }
 
 static void
-reparented(struct ga *g, const xcb_reparent_notify_event_t *e)
+reparented(struct gui *g, const xcb_reparent_notify_event_t *e)
 {
 	struct window *w = window_find(g, e->window);
 
@@ -234,18 +234,18 @@ reparented(struct ga *g, const xcb_reparent_notify_event_t *e)
 }
 
 static void
-map_request(struct ga *g, xcb_window_t id)
+map_request(struct gui *g, xcb_window_t id)
 {
 	const uint32_t none = 0, normal[] = {1, 0};
 
 	xcb_configure_window(g->x.c, id, XCB_CONFIG_WINDOW_BORDER_WIDTH, &none);
-	x_words(g, id, g->x.atom[A_WM_STATE], g->x.atom[A_WM_STATE], normal, 2);
+	x_words(&g->x, id, g->x.atom[A_WM_STATE], g->x.atom[A_WM_STATE], normal, 2);
 	xcb_map_window(g->x.c, id);
 }
 
 /* As asked for; who asks for what there is hears that (ICCCM 4.1.5). */
 static void
-configure_request(struct ga *g, const xcb_configure_request_event_t *e)
+configure_request(struct gui *g, const xcb_configure_request_event_t *e)
 {
 	const uint32_t all[] = {
 	    (uint32_t)e->x, (uint32_t)e->y, e->width, e->height, e->sibling, e->stack_mode};
@@ -278,7 +278,7 @@ configure_request(struct ga *g, const xcb_configure_request_event_t *e)
 }
 
 static void
-map_notify(struct ga *g, const xcb_map_notify_event_t *e)
+map_notify(struct gui *g, const xcb_map_notify_event_t *e)
 {
 	struct window *w = window_find(g, e->window);
 
@@ -291,7 +291,7 @@ map_notify(struct ga *g, const xcb_map_notify_event_t *e)
 }
 
 static void
-unmap_notify(struct ga *g, const xcb_unmap_notify_event_t *e)
+unmap_notify(struct gui *g, const xcb_unmap_notify_event_t *e)
 {
 	struct window *w = window_find(g, e->window);
 
@@ -306,7 +306,7 @@ unmap_notify(struct ga *g, const xcb_unmap_notify_event_t *e)
 }
 
 void
-window_event(struct ga *g, const xcb_generic_event_t *event)
+window_event(struct gui *g, const xcb_generic_event_t *event)
 {
 	struct window *w;
 
@@ -340,8 +340,8 @@ window_event(struct ga *g, const xcb_generic_event_t *event)
 		const xcb_configure_notify_event_t *e = (const xcb_configure_notify_event_t *)event;
 
 		if (e->window == g->x.root) {
-			g->x.w = e->width;
-			g->x.h = e->height;
+			g->screen.w = e->width;
+			g->screen.h = e->height;
 			wm_screen(g);
 		} else if ((w = window_find(g, e->window)) != NULL) {
 			moved(g, w, e);
@@ -363,7 +363,7 @@ window_event(struct ga *g, const xcb_generic_event_t *event)
 
 /* CREATE, or CONFIGURE, which only lacks the parent. */
 static void
-tell_place(struct ga *g, struct window *w)
+tell_place(struct gui *g, struct window *w)
 {
 	const struct gui_configure m = {
 	    w->at.x, w->at.y, (uint32_t)w->at.w, (uint32_t)w->at.h, w->override};
@@ -378,7 +378,7 @@ tell_place(struct ga *g, struct window *w)
 }
 
 static void
-tell_shown(struct ga *g, struct window *w)
+tell_shown(struct gui *g, struct window *w)
 {
 	const struct window *of = window_find(g, w->transient);
 	const struct gui_map m = {.transient_for = of != NULL && of->created ? of->id : 0,
@@ -392,14 +392,14 @@ tell_shown(struct ga *g, struct window *w)
 }
 
 static void
-tell_unmap(struct ga *g, struct window *w)
+tell_unmap(struct gui *g, struct window *w)
 {
 	link_send(g, GUI_UNMAP, w->id, NULL, 0);
 	w->shown = false;
 }
 
 static void
-tell_flags(struct ga *g, struct window *w)
+tell_flags(struct gui *g, struct window *w)
 {
 	if (w->flags.set != 0 || w->flags.unset != 0)
 		link_send(g, GUI_WINDOW_FLAGS, w->id, &w->flags, sizeof w->flags);
@@ -407,7 +407,7 @@ tell_flags(struct ga *g, struct window *w)
 }
 
 static void
-tell_destroy(struct ga *g, struct window *w)
+tell_destroy(struct gui *g, struct window *w)
 {
 	link_send(g, GUI_DESTROY, w->id, NULL, 0);
 	if (g->link.minor < GUI_DESTROY_ACK)
@@ -416,7 +416,7 @@ tell_destroy(struct ga *g, struct window *w)
 
 /* In the order of enum due: by a function, or as it is. */
 static const struct {
-	void (*fn)(struct ga *, struct window *);
+	void (*fn)(struct gui *, struct window *);
 	uint32_t type;
 	size_t at, n;
 } tellers[DUES] = {
@@ -434,7 +434,7 @@ static const struct {
 };
 
 static void
-tell(struct ga *g, struct window *w)
+tell(struct gui *g, struct window *w)
 {
 	unsigned now = w->due;
 
@@ -456,7 +456,7 @@ tell(struct ga *g, struct window *w)
 }
 
 void
-windows_tell(struct ga *g)
+windows_tell(struct gui *g)
 {
 	struct window *w;
 
@@ -468,7 +468,7 @@ windows_tell(struct ga *g)
 }
 
 void
-windows_again(struct ga *g)
+windows_again(struct gui *g)
 {
 	struct window *w, *next;
 
@@ -493,7 +493,7 @@ windows_again(struct ga *g)
 
 /* It has forgotten the window: its id may be another's. */
 void
-on_destroyed(struct ga *g, const struct msg *m)
+on_destroyed(struct gui *g, const struct msg *m)
 {
 	const struct window w = *m->w;
 
@@ -505,13 +505,13 @@ on_destroyed(struct ga *g, const struct msg *m)
 }
 
 void
-on_map(struct ga *g, const struct msg *m)
+on_map(struct gui *g, const struct msg *m)
 {
 	xcb_map_window(g->x.c, m->w->id);
 }
 
 static void
-on_configured(struct ga *g, const struct answer *a)
+on_configured(struct gui *g, const struct answer *a)
 {
 	if (a->w != NULL && a->w->ack && a->w->created)
 		window_due(g, a->w, DUE_CONFIGURE);
@@ -524,7 +524,7 @@ clamp(int64_t v, int min, int max)
 }
 
 void
-on_configure(struct ga *g, const struct msg *msg)
+on_configure(struct gui *g, const struct msg *msg)
 {
 	const struct gui_configure m = msg->u.place;
 	struct window *w = msg->w;
@@ -543,16 +543,16 @@ on_configure(struct ga *g, const struct msg *msg)
 		    g->x.c, w->icon, XCB_CONFIG_WINDOW_WIDTH | XCB_CONFIG_WINDOW_HEIGHT, v + 2);
 	/* X says nothing if nothing changes: guid hears of it anyway, when X has done it. */
 	w->ack = true;
-	x_expect(g, xcb_get_input_focus(g->x.c).sequence, on_configured, w->id, 0);
+	x_expect(&g->x, xcb_get_input_focus(g->x.c).sequence, on_configured, w->id);
 }
 
 void
-on_close(struct ga *g, const struct msg *m)
+on_close(struct gui *g, const struct msg *m)
 {
 	const uint32_t data[5] = {g->x.atom[A_WM_DELETE_WINDOW], XCB_CURRENT_TIME};
 
 	if (m->w->deletes)
-		x_message(g, m->w->id, m->w->id, g->x.atom[A_WM_PROTOCOLS], 0, data);
+		x_message(&g->x, m->w->id, m->w->id, g->x.atom[A_WM_PROTOCOLS], 0, data);
 	else
 		xcb_kill_client(g->x.c, m->w->id);
 }

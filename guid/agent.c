@@ -13,15 +13,6 @@
 /* An unknown window; whichever; one that X has lost; each window may be told of what X shows. */
 enum { NEW = 1, ANY = 2, EVEN_LOST = 4, SHOWS = 8 };
 
-static const struct {
-	const char *name;
-	uint16_t len;
-} types[] = {
-#define GUI_X(name, value, to, len) {#name, len},
-    GUI_TYPES(GUI_X)
-#undef GUI_X
-};
-
 /* All that an agent may say. */
 static const struct message {
 	message_fn *fn;
@@ -44,7 +35,7 @@ static const struct message {
 };
 
 void
-fatal(struct guid *g, uint32_t window, const char *fmt, ...)
+fatal(struct gui *g, uint32_t window, const char *fmt, ...)
 {
 	char text[200];
 	va_list ap;
@@ -52,28 +43,24 @@ fatal(struct guid *g, uint32_t window, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	if (!g->agent.over)
+	if (!g->link.over)
 		logit("agent, window 0x%x: %s: its session ends", window, text);
-	g->agent.over = true;
+	g->link.over = true;
 	loop_stop(g->loop, 1);
 }
 
 /* ---- what is sent ---- */
 
 static void
-put(struct guid *g, enum gui_type type, uint32_t window, const void *body, size_t n)
+put(struct gui *g, enum gui_type type, uint32_t window, const void *body, size_t n)
 {
-	const struct gui_hdr h = {.type = type, .window = window, .untrusted_len = (uint32_t)n};
-	struct agent *a = &g->agent;
-
-	if (buf_room(&a->out) < sizeof h + n || !buf_put(&a->out, &h, sizeof h) ||
-	    !buf_put(&a->out, body, n))
-		fatal(g, window, "it does not read: %zu bytes wait for it (limit %u)", a->out.len,
-		    SEND_MAX);
+	if (!gui_put(&g->link, type, window, body, n, NULL, 0))
+		fatal(g, window, "it does not read: %zu bytes wait for it (limit %u)",
+		    g->link.out.len, SEND_MAX);
 }
 
 static void
-put_motion(struct guid *g)
+put_motion(struct gui *g)
 {
 	const uint32_t window = g->agent.motion_window;
 
@@ -83,18 +70,18 @@ put_motion(struct guid *g)
 }
 
 void
-agent_send(struct guid *g, enum gui_type type, uint32_t window, const void *body, size_t n)
+agent_send(struct gui *g, enum gui_type type, uint32_t window, const void *body, size_t n)
 {
-	if (!g->agent.hello || g->agent.over)
+	if (!g->link.hello || g->link.over)
 		return;
 	put_motion(g);
 	put(g, type, window, body, n);
 }
 
 void
-agent_motion(struct guid *g, uint32_t window, const struct gui_motion *m)
+agent_motion(struct gui *g, uint32_t window, const struct gui_motion *m)
 {
-	if (g->agent.out.len < COALESCE) {
+	if (g->link.out.len < COALESCE) {
 		agent_send(g, GUI_MOTION, window, m, sizeof *m);
 		return;
 	}
@@ -105,18 +92,12 @@ agent_motion(struct guid *g, uint32_t window, const struct gui_motion *m)
 }
 
 void
-agent_flush(struct guid *g)
+agent_flush(struct gui *g)
 {
-	struct agent *a = &g->agent;
-	ssize_t n;
-
-	while (a->v != NULL && a->out.len > 0) {
-		n = vchan_write(a->v, buf_bytes(&a->out), a->out.len);
-		if (n <= 0)
-			return;
-		buf_eat(&a->out, (size_t)n);
-		if (a->out.len < COALESCE)
-			put_motion(g);
+	gui_flush(&g->link);
+	if (g->link.out.len < COALESCE && g->agent.motion_window != NO_WINDOW) {
+		put_motion(g);
+		gui_flush(&g->link);
 	}
 }
 
@@ -124,54 +105,54 @@ agent_flush(struct guid *g)
 
 /* spec/gui 1: its version, ours if it wants it, the screen. */
 static void
-handshake(struct guid *g)
+handshake(struct gui *g)
 {
-	struct agent *a = &g->agent;
+	struct gui_link *k = &g->link;
 	const uint32_t w = ((uint32_t)g->root.w + 7) & ~7u, h = (uint32_t)g->root.h;
 	const struct gui_xconf conf = {.w = w, .h = h, .depth = g->x.depth, .mem = w * h / 256 + 1};
 	uint32_t version, ours;
 
-	memcpy(&version, buf_bytes(&a->in), sizeof version);
+	memcpy(&version, buf_bytes(&k->in), sizeof version);
 	if (version >> 16 != GUI_MAJOR) {
 		fatal(g, 0, "protocol %u.%u: here is %u.%u", version >> 16, version & 0xffff,
 		    GUI_MAJOR, GUI_MINOR);
 		return;
 	}
-	buf_eat(&a->in, sizeof version);
-	a->minor = (version & 0xffff) < GUI_MINOR ? version & 0xffff : GUI_MINOR;
-	ours = GUI_VERSION(a->minor);
-	if ((a->minor >= GUI_TWO_WAY && !buf_put(&a->out, &ours, sizeof ours)) ||
-	    !buf_put(&a->out, &conf, sizeof conf))
+	buf_eat(&k->in, sizeof version);
+	k->minor = (version & 0xffff) < GUI_MINOR ? version & 0xffff : GUI_MINOR;
+	ours = GUI_VERSION(k->minor);
+	if ((k->minor >= GUI_TWO_WAY && !buf_put(&k->out, &ours, sizeof ours)) ||
+	    !buf_put(&k->out, &conf, sizeof conf))
 		fatal(g, 0, "no memory");
-	a->hello = true;
+	k->hello = true;
 }
 
 /* The length of this message's body, which may be another than it says (spec/gui 2). */
 static bool
-body_length(struct guid *g, const struct gui_hdr *h, size_t *n)
+body_length(struct gui *g, const struct gui_hdr *h, size_t *n)
 {
-	const char *name = types[h->type - GUI_FIRST].name;
-	const uint16_t fixed = types[h->type - GUI_FIRST].len;
-	const bool old = g->agent.minor < GUI_CLIPBOARD_LEN;
+	const char *name = GUI_TYPE(h->type).name;
+	const uint16_t fixed = GUI_TYPE(h->type).len;
+	const bool old = g->link.minor < GUI_CLIPBOARD_LEN;
 	const uint32_t said = h->type == GUI_CLIPBOARD_DATA && old ? h->window : h->untrusted_len;
 	uint32_t most = sizeof(struct gui_dump) + 4 * GUI_REFS_MAX;
 
 	if (h->type == GUI_CLIPBOARD_DATA)
-		most = g->agent.minor < GUI_BIG_CLIPBOARD ? GUI_CLIPBOARD_OLD : GUI_CLIPBOARD_MAX;
+		most = g->link.minor < GUI_BIG_CLIPBOARD ? GUI_CLIPBOARD_OLD : GUI_CLIPBOARD_MAX;
 	*n = fixed == GUI_VARIES ? said : fixed;
 	if (fixed == GUI_VARIES && said > most)
 		fatal(g, h->window, "%s of %u bytes (limit %u)", name, said, most);
-	else if (*n != said && g->agent.minor >= GUI_STRICT)
+	else if (*n != said && g->link.minor >= GUI_STRICT)
 		fatal(g, h->window, "%s of %u bytes, not %u", name, said, fixed);
 	else if (*n != said)
 		log_limited(
 		    &g->agent.bad, "%s says that it is of %u bytes, not %u", name, said, fixed);
-	return !g->agent.over;
+	return !g->link.over;
 }
 
 /* Whose message it is, unless of any window; false: it may not be sent at all, or not for this. */
 static bool
-whose(struct guid *g, const struct gui_hdr *h, struct window **w)
+whose(struct gui *g, const struct gui_hdr *h, struct window **w)
 {
 	const bool known = h->type >= GUI_FIRST && h->type <= GUI_LAST;
 	const struct message *m = known ? &messages[h->type - GUI_FIRST] : NULL;
@@ -183,15 +164,15 @@ whose(struct guid *g, const struct gui_hdr *h, struct window **w)
 	*w = m->window & ANY ? NULL : window_by_id(g, h->window);
 	if (m->window & ANY || (*w == NULL) == ((m->window & NEW) != 0))
 		return true;
-	fatal(g, h->window, "%s of a window that %s", types[h->type - GUI_FIRST].name,
+	fatal(g, h->window, "%s of a window that %s", GUI_TYPE(h->type).name,
 	    *w == NULL ? "does not exist" : "exists");
 	return false;
 }
 
 static bool
-one_message(struct guid *g)
+one_message(struct gui *g)
 {
-	struct buf *in = &g->agent.in;
+	struct buf *in = &g->link.in;
 	uint32_t fixed[32]; /* where it is aligned */
 	struct window *w;
 	struct body body;
@@ -205,37 +186,38 @@ one_message(struct guid *g)
 	const struct message *const m = &messages[h.type - GUI_FIRST];
 	body.window = h.window;
 	body.p = buf_bytes(in) + sizeof h;
-	if (types[h.type - GUI_FIRST].len != GUI_VARIES)
+	if (GUI_TYPE(h.type).len != GUI_VARIES)
 		body.p = memcpy(fixed, body.p, body.n);
 	if (w == NULL || !w->lost || m->window & EVEN_LOST)
 		m->fn(g, w, &body);
 	if (m->window & SHOWS)
-		g->x.exposed += g->win.n;
+		g->pace.exposed += g->win.n;
 	buf_eat(in, sizeof h + body.n);
-	return !g->agent.over;
+	return !g->link.over;
 }
 
 void
-agent_parse(struct guid *g)
+agent_parse(struct gui *g)
 {
-	struct agent *a = &g->agent;
+	struct gui_link *k = &g->link;
+	bool *paused = &g->agent.paused;
 
-	a->paused = false;
-	if (!a->hello && !a->over && a->in.len >= 4)
+	*paused = false;
+	if (!k->hello && !k->over && k->in.len >= 4)
 		handshake(g);
-	for (unsigned i = 0; a->hello && !a->over; i++) {
-		a->paused = !x_keeps_up(g) || (i % PARSE_LOOK == 0 && !x_takes(g));
-		if (a->paused || !one_message(g))
+	for (unsigned i = 0; k->hello && !k->over; i++) {
+		*paused = !x_keeps_up(g) || (i % PARSE_LOOK == 0 && !x_takes(g));
+		if (*paused || !one_message(g))
 			break;
 	}
-	if (a->in.len == 0 && a->in.cap > GUI_CLIPBOARD_OLD)
-		buf_free(&a->in); /* a large one came: it is not kept */
+	if (k->in.len == 0 && k->in.cap > GUI_CLIPBOARD_OLD)
+		buf_free(&k->in); /* a large one came: it is not kept */
 }
 
 void
-agent_take(struct guid *g, const void *p, size_t n)
+agent_take(struct gui *g, const void *p, size_t n)
 {
-	if (!buf_put(&g->agent.in, p, n))
+	if (!buf_put(&g->link.in, p, n))
 		fatal(g, 0, "no memory for %zu bytes", n);
 	else
 		agent_parse(g);

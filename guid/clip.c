@@ -7,7 +7,7 @@
 #include "guid.h"
 
 void
-on_clipboard(struct guid *g, struct window *w, const struct body *untrusted)
+on_clipboard(struct gui *g, struct window *w, const struct body *untrusted)
 {
 	(void)w;
 	log_limited(&g->clip, "clipboard: %zu bytes that nobody asked for: dropped", untrusted->n);

@@ -13,56 +13,44 @@ static void on_agent(struct loop *l, int fd, short revents, void *arg);
 
 /* What is waited for: X, the agent unless X is not able to take what would come of it. */
 static void
-watch(struct guid *g)
+watch(struct gui *g)
 {
-	struct agent *a = &g->agent;
-	const int x = xcb_get_file_descriptor(g->x.c);
-	const short want = (short)((a->paused ? 0 : POLLIN) | (a->out.len > 0 ? POLLOUT : 0));
-	struct pollfd p;
-
-	loop_set(g->loop, x, (short)(POLLIN | (g->x.full ? POLLOUT : 0)));
-	vchan_poll(a->v, want, &p);
-	if (p.fd == a->fd) {
-		loop_set(g->loop, p.fd, p.events);
-		return;
-	}
-	loop_del(g->loop, a->fd);
-	a->fd = p.fd;
-	if (p.fd >= 0 && !loop_add(g->loop, p.fd, p.events, on_agent, g))
-		die("no memory");
+	loop_set(g->loop, xcb_get_file_descriptor(g->x.c),
+	    (short)(POLLIN | (g->pace.full ? POLLOUT : 0)));
+	gui_watch(&g->link, g->loop, !g->agent.paused, on_agent, g);
 }
 
 static void
-read_agent(struct guid *g)
+read_agent(struct gui *g)
 {
 	static uint8_t chunk[READ_SIZE];
-	struct agent *a = &g->agent;
+	struct gui_link *k = &g->link;
 	ssize_t n = 1;
 
 	agent_parse(g);
-	for (unsigned i = 0; n > 0 && i < READS && !a->paused && !a->over; i++) {
-		n = vchan_read(a->v, chunk, sizeof chunk);
+	for (unsigned i = 0; n > 0 && i < READS && !g->agent.paused && !k->over; i++) {
+		n = vchan_read(k->v, chunk, sizeof chunk);
 		if (n > 0)
 			agent_take(g, chunk, (size_t)n);
 		if (n < READ_SIZE)
 			break; /* that was all */
 	}
-	if (n >= 0 || a->over)
+	if (n >= 0 || k->over)
 		return;
 	logit("the agent has gone");
-	a->over = true;
+	k->over = true;
 	loop_stop(g->loop, g->o.session != NULL ? 0 : AGAIN);
 }
 
 /* Whether X is ready for what would come of the agent's messages. */
 static bool
-x_ready(struct guid *g)
+x_ready(struct gui *g)
 {
 	return x_keeps_up(g) && x_takes(g);
 }
 
 static void
-resume(struct guid *g)
+resume(struct gui *g)
 {
 	if (g->agent.paused && x_ready(g))
 		read_agent(g);
@@ -72,16 +60,16 @@ resume(struct guid *g)
 static void
 on_more(struct loop *l, int fd, short revents, void *arg)
 {
-	struct guid *g = arg;
+	struct gui *g = arg;
 
 	(void)l, (void)fd, (void)revents;
-	g->x.again = 0;
-	x_turn(g, false);
+	g->pace.again = 0;
+	x_turn(&g->x, false);
 	resume(g);
 }
 
 void
-turn(struct guid *g)
+turn(struct gui *g)
 {
 	bool more = true;
 
@@ -90,12 +78,12 @@ turn(struct guid *g)
 		pixels_paint(g);
 		x_flush(g);
 		agent_flush(g);
-		more = x_turn(g, false);
+		more = x_turn(&g->x, false);
 	}
 	more = more || (g->agent.paused && x_ready(g));
-	if (more && g->x.again == 0) {
-		g->x.again = loop_after(g->loop, 0, on_more, g);
-		if (g->x.again == 0)
+	if (more && g->pace.again == 0) {
+		g->pace.again = loop_after(g->loop, 0, on_more, g);
+		if (g->pace.again == 0)
 			die("no memory");
 	}
 	watch(g);
@@ -104,10 +92,10 @@ turn(struct guid *g)
 static void
 on_agent(struct loop *l, int fd, short revents, void *arg)
 {
-	struct guid *g = arg;
+	struct gui *g = arg;
 
 	(void)l, (void)fd, (void)revents;
-	vchan_turn(g->agent.v);
+	vchan_turn(g->link.v);
 	if (!g->agent.paused)
 		read_agent(g);
 	turn(g);
@@ -116,10 +104,10 @@ on_agent(struct loop *l, int fd, short revents, void *arg)
 static void
 on_x(struct loop *l, int fd, short revents, void *arg)
 {
-	struct guid *g = arg;
+	struct gui *g = arg;
 
 	(void)l, (void)fd, (void)revents;
-	x_turn(g, true);
+	x_turn(&g->x, true);
 	resume(g);
 }
 
@@ -127,7 +115,7 @@ on_x(struct loop *l, int fd, short revents, void *arg)
 static void
 on_control(struct loop *l, int fd, short revents, void *arg)
 {
-	struct guid *g = arg;
+	struct gui *g = arg;
 	int ms;
 
 	(void)revents;
@@ -146,18 +134,17 @@ on_control(struct loop *l, int fd, short revents, void *arg)
 }
 
 static void
-start(struct guid *g)
+start(struct gui *g)
 {
 	x_start(g);
-	pixels_attach(g);
 	hints_start(g);
 	override_start(g);
 	tray_start(g);
-	g->agent.fd = -1;
+	g->link.fd = -1;
 	g->agent.motion_window = UINT32_MAX;
-	g->agent.in.max =
+	g->link.in.max =
 	    sizeof(struct gui_hdr) + sizeof(struct gui_dump) + 4 * GUI_REFS_MAX + READ_SIZE;
-	g->agent.out.max = SEND_MAX;
+	g->link.out.max = SEND_MAX;
 	if (!loop_add(g->loop, xcb_get_file_descriptor(g->x.c), POLLIN, on_x, g))
 		die("no memory");
 	on_control(g->loop, -2, 0, g);
@@ -169,7 +156,7 @@ start(struct guid *g)
 int
 main(int argc, char **argv)
 {
-	static struct guid g;
+	static struct gui g;
 
 	g.ready = g.inotify = -1;
 	g.loop = loop_new();

@@ -30,17 +30,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <xcb/xcb.h>
 
-#include "buf.h"
+#include "display/gui-link.h"
 #include "grant.h"
-#include "gui-proto.h"
 #include "icons/tint.h"
 #include "log.h"
 #include "loop.h"
 #include "names.h"
 #include "rpc/control.h"
-#include "vchan.h"
 #include "x.h"
 
 #define WINDOWS_MAX 10000u
@@ -53,10 +50,6 @@
 #define SEGMENT_MAX (64u << 20) /* bytes of one of the two segments shared with X */
 
 enum { AGAIN = 75 }; /* exit status by hand: the agent has gone, wait for it again */
-
-struct rect {
-	int x, y, w, h;
-};
 
 struct prop { /* -p NAME=TYPE:VALUE */
 	const char *name, *value;
@@ -127,11 +120,7 @@ struct window {
 };
 
 struct agent {
-	struct vchan *v;
-	int fd; /* as the loop has it, or -1 */
-	bool hello, over, paused;
-	uint32_t minor;
-	struct buf in, out;
+	bool paused;
 	struct gui_motion motion; /* the last one, while the agent does not read */
 	uint32_t motion_window;	  /* UINT32_MAX: there is none */
 	struct log_limit bad;
@@ -158,8 +147,9 @@ struct pixels {
 	unsigned now;
 	size_t pages; /* mapped of the qube's */
 	xcb_gcontext_t gc;
-	const char *qgnt; /* by hand: where its pages are files, or NULL */
-	struct tint tint; /* of icons in the tray */
+	uint8_t completion; /* type of that event */
+	const char *qgnt;   /* by hand: where its pages are files, or NULL */
+	struct tint tint;   /* of icons in the tray */
 	struct log_limit full, cut;
 };
 
@@ -170,11 +160,15 @@ struct above {
 	bool shown, told; /* frame is mapped; by an event */
 };
 
-struct guid {
+struct gui {
 	struct loop *loop;
 	struct options o;
+	struct gui_link link; /* to the agent */
 	struct agent agent;
 	struct x x;
+	struct pace pace;
+	xcb_timestamp_t time; /* of the last input */
+	uint32_t background;
 	struct windows win;
 	struct pixels px;
 	struct rect root, work;
@@ -205,79 +199,78 @@ struct body {
 	const void *p;
 	size_t n;
 };
-typedef void message_fn(struct guid *g, struct window *w, const struct body *untrusted);
-void agent_take(struct guid *g, const void *p, size_t n); /* bytes of the agent's */
-void agent_parse(struct guid *g);			  /* what is whole */
-void agent_send(struct guid *g, enum gui_type type, uint32_t window, const void *body, size_t n);
-void agent_motion(struct guid *g, uint32_t window, const struct gui_motion *m);
+typedef void message_fn(struct gui *g, struct window *w, const struct body *untrusted);
+void agent_take(struct gui *g, const void *p, size_t n); /* bytes of the agent's */
+void agent_parse(struct gui *g);			 /* what is whole */
+void agent_send(struct gui *g, enum gui_type type, uint32_t window, const void *body, size_t n);
+void agent_motion(struct gui *g, uint32_t window, const struct gui_motion *m);
 /* Bytes that wait for the agent are as many as there may be. */
-void agent_flush(struct guid *g);
+void agent_flush(struct gui *g);
 /* What it did ends this daemon, and nothing else: one line, status 1. */
-void fatal(struct guid *g, uint32_t window, const char *fmt, ...)
+void fatal(struct gui *g, uint32_t window, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 message_fn on_create, on_destroy, on_map, on_unmap, on_configure, on_shmimage, on_clipboard,
     on_wmname, on_dock, on_hints, on_flags, on_wmclass, on_dump, on_cursor;
 
 /* --- guid.c --- */
-void turn(struct guid *g); /* the end of each callback: puts, and sends all */
+void turn(struct gui *g); /* the end of each callback: puts, and sends all */
 
 /* --- window.c --- */
-struct window *window_by_id(struct guid *g, uint32_t id);
-struct window *window_by_x(struct guid *g, xcb_window_t x); /* F or C */
-void window_kind(struct guid *g, struct window *w);	    /* what its borders are */
-void window_place(struct guid *g, struct window *w);	    /* F and C, as w->at is */
-void window_report(struct guid *g, struct window *w);	    /* w->at, unless one waits */
-void window_resized(struct guid *g, struct window *w); /* C, after another border or size of F */
-void window_map(struct guid *g, struct window *w);
-void window_unmap(struct guid *g, struct window *w);
-void window_lost(struct guid *g, struct window *w);
-void window_moved(struct guid *g, struct window *w, const struct rect *at);
-void window_say_place(struct guid *g, const struct window *w); /* w->at, to the agent */
+struct window *window_by_id(struct gui *g, uint32_t id);
+struct window *window_by_x(struct gui *g, xcb_window_t x); /* F or C */
+void window_kind(struct gui *g, struct window *w);	   /* what its borders are */
+void window_place(struct gui *g, struct window *w);	   /* F and C, as w->at is */
+void window_report(struct gui *g, struct window *w);	   /* w->at, unless one waits */
+void window_resized(struct gui *g, struct window *w); /* C, after another border or size of F */
+void window_map(struct gui *g, struct window *w);
+void window_unmap(struct gui *g, struct window *w);
+void window_lost(struct gui *g, struct window *w);
+void window_moved(struct gui *g, struct window *w, const struct rect *at);
+void window_say_place(struct gui *g, const struct window *w); /* w->at, to the agent */
 event_fn on_configure_notify, on_map_notify, on_reparent_notify, on_gone;
 
 /* --- override.c --- */
-bool override_may(const struct guid *g, const struct window *w, bool wanted);
-void override_fit(const struct guid *g, struct window *w, bool moved); /* w->at, on the screen */
-void override_set(struct guid *g, struct window *w, bool on);
-void override_stack(struct guid *g, struct window *w);
+bool override_may(const struct gui *g, const struct window *w, bool wanted);
+void override_fit(const struct gui *g, struct window *w, bool moved); /* w->at, on the screen */
+void override_set(struct gui *g, struct window *w, bool on);
+void override_stack(struct gui *g, struct window *w);
 /* A window that has another parent: is it one that stays above? */
-void override_look(struct guid *g, xcb_window_t x);
-void override_shown(struct guid *g, xcb_window_t x, bool shown); /* root's child */
-void override_gone(struct guid *g, xcb_window_t x);
-void override_start(struct guid *g);
+void override_look(struct gui *g, xcb_window_t x);
+void override_shown(struct gui *g, xcb_window_t x, bool shown); /* root's child */
+void override_gone(struct gui *g, xcb_window_t x);
+void override_start(struct gui *g);
 
 /* --- pixels.c --- */
-void pixels_start(struct guid *g); /* the segments; before the sandbox */
-void pixels_attach(struct guid *g);
-void pixels_drop(struct guid *g, struct window *w);
-void pixels_damage(struct guid *g, struct window *w, struct rect r); /* r: of C */
-void pixels_undirty(struct guid *g, struct window *w);
-void pixels_paint(struct guid *g);
-void pixels_failed(struct guid *g, uint32_t sequence); /* an error of a request */
+void pixels_start(struct gui *g); /* the segments; before the sandbox */
+void pixels_drop(struct gui *g, struct window *w);
+void pixels_damage(struct gui *g, struct window *w, struct rect r); /* r: of C */
+void pixels_undirty(struct gui *g, struct window *w);
+void pixels_paint(struct gui *g);
+void pixels_failed(struct gui *g, uint32_t sequence); /* an error of a request */
 event_fn on_expose, on_completion;
 
 /* --- input.c --- */
 event_fn on_key, on_button, on_motion, on_crossing, on_focus, on_keymap;
-void input_focus_flush(struct guid *g);
+void input_focus_flush(struct gui *g);
 
 /* --- hints.c --- */
-void hints_new(struct guid *g, struct window *w);
-void hints_transient(struct guid *g, struct window *w, struct window *to);
+void hints_new(struct gui *g, struct window *w);
+void hints_transient(struct gui *g, struct window *w, struct window *to);
 event_fn on_property, on_client_message;
-void hints_start(struct guid *g);
+void hints_start(struct gui *g);
 
 /* --- tray.c --- */
-void tray_start(struct guid *g);
-void tray_dock(struct guid *g, struct window *w);
-void tray_embedded(struct guid *g, struct window *w);
-void tray_lost(struct guid *g, struct window *w);
-void tray_owner(struct guid *g); /* asks who it is now */
+void tray_start(struct gui *g);
+void tray_dock(struct gui *g, struct window *w);
+void tray_embedded(struct gui *g, struct window *w);
+void tray_lost(struct gui *g, struct window *w);
+void tray_owner(struct gui *g); /* asks who it is now */
 
 /* --- options.c --- */
-void options(struct guid *g, int argc, char **argv);
+void options(struct gui *g, int argc, char **argv);
 
 /* --- setup.c --- */
-void setup(struct guid *g);
-void enter_sandbox(struct guid *g);
+void setup(struct gui *g);
+void enter_sandbox(struct gui *g);
 
 #endif

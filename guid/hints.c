@@ -52,7 +52,7 @@ clean(char *out, const char *untrusted, size_t size, bool wide)
 }
 
 static void
-set_title(struct guid *g, const struct window *w, const char *name)
+set_title(struct gui *g, const struct window *w, const char *name)
 {
 	const xcb_atom_t names[] = {XCB_ATOM_WM_NAME, XCB_ATOM_WM_ICON_NAME,
 	    g->x.atom[A__NET_WM_NAME], g->x.atom[A__NET_WM_ICON_NAME]};
@@ -65,12 +65,12 @@ set_title(struct guid *g, const struct window *w, const char *name)
 	for (int i = 0; i < n; i++)
 		ascii = ascii && (unsigned char)title[i] < 0x80;
 	for (size_t i = 0; i < 4; i++)
-		x_text(g, w->f, names[i],
+		x_text(&g->x, w->f, names[i],
 		    ascii && i < 2 ? XCB_ATOM_STRING : g->x.atom[A_UTF8_STRING], title, (size_t)n);
 }
 
 void
-on_wmname(struct guid *g, struct window *w, const struct body *untrusted)
+on_wmname(struct gui *g, struct window *w, const struct body *untrusted)
 {
 	static const char dots[] = "\xe2\x80\xa6";
 	char raw[TITLE], title[TITLE];
@@ -87,18 +87,18 @@ on_wmname(struct guid *g, struct window *w, const struct body *untrusted)
 /* sep and both names, after the qube's; or its own twice. */
 static void
 set_class(
-    struct guid *g, const struct window *w, const char *sep, const char *name, const char *class)
+    struct gui *g, const struct window *w, const char *sep, const char *name, const char *class)
 {
 	const char *qube = g->o.name;
 	char text[2 * (NAME_LEN_MAX + 1 + 64)];
 	const int n =
 	    snprintf(text, sizeof text, "%s%s%s%c%s%s%s", qube, sep, name, '\0', qube, sep, class);
 
-	x_text(g, w->f, XCB_ATOM_WM_CLASS, XCB_ATOM_STRING, text, (size_t)n + 1);
+	x_text(&g->x, w->f, XCB_ATOM_WM_CLASS, XCB_ATOM_STRING, text, (size_t)n + 1);
 }
 
 void
-on_wmclass(struct guid *g, struct window *w, const struct body *untrusted)
+on_wmclass(struct gui *g, struct window *w, const struct body *untrusted)
 {
 	const struct gui_wmclass *m = untrusted->p;
 	char name[64], class[64];
@@ -113,7 +113,7 @@ on_wmclass(struct guid *g, struct window *w, const struct body *untrusted)
 /* ---- a new window ---- */
 
 void
-hints_new(struct guid *g, struct window *w)
+hints_new(struct gui *g, struct window *w)
 {
 	const xcb_atom_t *a = g->x.atom;
 	const uint32_t protocols[] = {a[A_WM_DELETE_WINDOW], a[A__NET_WM_PING]};
@@ -122,15 +122,15 @@ hints_new(struct guid *g, struct window *w)
 	const uint8_t label = (uint8_t)g->o.label;
 
 	set_class(g, w, "", "", "");
-	x_text(g, w->f, XCB_ATOM_WM_CLIENT_MACHINE, XCB_ATOM_STRING, g->host, strlen(g->host));
-	x_word(g, w->f, a[A__NET_WM_PID], XCB_ATOM_CARDINAL, (uint32_t)g->pid);
-	x_words(g, w->f, a[A_WM_PROTOCOLS], XCB_ATOM_ATOM, protocols, 2);
-	x_words(g, w->f, XCB_ATOM_WM_HINTS, XCB_ATOM_WM_HINTS, input, 9);
-	x_text(g, w->f, a[A__QUBES_LABEL], XCB_ATOM_CARDINAL, &label, 1);
-	x_word(g, w->f, a[A__QUBES_LABEL_COLOR], XCB_ATOM_CARDINAL, g->o.rgb);
-	x_text(g, w->f, a[A__QUBES_VMNAME], XCB_ATOM_STRING, g->o.name, strlen(g->o.name));
-	x_word(g, w->f, a[A__QUBES_VMWINDOWID], XCB_ATOM_WINDOW, w->id);
-	x_words(g, w->f, XCB_ATOM_WM_NORMAL_HINTS, XCB_ATOM_WM_SIZE_HINTS, size, NORMAL_HINTS);
+	x_text(&g->x, w->f, XCB_ATOM_WM_CLIENT_MACHINE, XCB_ATOM_STRING, g->host, strlen(g->host));
+	x_word(&g->x, w->f, a[A__NET_WM_PID], XCB_ATOM_CARDINAL, (uint32_t)g->pid);
+	x_words(&g->x, w->f, a[A_WM_PROTOCOLS], XCB_ATOM_ATOM, protocols, 2);
+	x_words(&g->x, w->f, XCB_ATOM_WM_HINTS, XCB_ATOM_WM_HINTS, input, 9);
+	x_text(&g->x, w->f, a[A__QUBES_LABEL], XCB_ATOM_CARDINAL, &label, 1);
+	x_word(&g->x, w->f, a[A__QUBES_LABEL_COLOR], XCB_ATOM_CARDINAL, g->o.rgb);
+	x_text(&g->x, w->f, a[A__QUBES_VMNAME], XCB_ATOM_STRING, g->o.name, strlen(g->o.name));
+	x_word(&g->x, w->f, a[A__QUBES_VMWINDOWID], XCB_ATOM_WINDOW, w->id);
+	x_words(&g->x, w->f, XCB_ATOM_WM_NORMAL_HINTS, XCB_ATOM_WM_SIZE_HINTS, size, NORMAL_HINTS);
 	for (const struct prop *p = g->o.props; p < g->o.props + g->o.nprops; p++)
 		xcb_change_property(g->x.c, XCB_PROP_MODE_REPLACE, w->f, p->atom, p->type_atom,
 		    p->type == 's' ? 8 : 32, p->n,
@@ -139,7 +139,7 @@ hints_new(struct guid *g, struct window *w)
 }
 
 void
-hints_transient(struct guid *g, struct window *w, struct window *to)
+hints_transient(struct gui *g, struct window *w, struct window *to)
 {
 	const struct window *up = to;
 
@@ -159,7 +159,7 @@ hints_transient(struct guid *g, struct window *w, struct window *to)
 	if (w->lost)
 		return;
 	if (to != NULL)
-		x_word(g, w->f, XCB_ATOM_WM_TRANSIENT_FOR, XCB_ATOM_WINDOW, to->f);
+		x_word(&g->x, w->f, XCB_ATOM_WM_TRANSIENT_FOR, XCB_ATOM_WINDOW, to->f);
 	else
 		xcb_delete_property(g->x.c, w->f, XCB_ATOM_WM_TRANSIENT_FOR);
 }
@@ -167,7 +167,7 @@ hints_transient(struct guid *g, struct window *w, struct window *to)
 /* Each pair only if it makes sense, and for F, which is larger than what the qube knows and is not
  * larger than the screen. */
 void
-on_hints(struct guid *g, struct window *w, const struct body *untrusted)
+on_hints(struct gui *g, struct window *w, const struct body *untrusted)
 {
 	static const struct {
 		uint32_t flag, min, less; /* less: than the largest window */
@@ -198,7 +198,7 @@ on_hints(struct guid *g, struct window *w, const struct body *untrusted)
 		h[0] |= P_BASE;
 		h[15] = h[16] = more;
 	}
-	x_words(g, w->f, XCB_ATOM_WM_NORMAL_HINTS, XCB_ATOM_WM_SIZE_HINTS, h, NORMAL_HINTS);
+	x_words(&g->x, w->f, XCB_ATOM_WM_NORMAL_HINTS, XCB_ATOM_WM_SIZE_HINTS, h, NORMAL_HINTS);
 }
 
 /* ---- flags ---- */
@@ -218,7 +218,7 @@ static const struct state {
 #define STATES_N (sizeof states / sizeof *states)
 
 void
-on_flags(struct guid *g, struct window *w, const struct body *untrusted)
+on_flags(struct gui *g, struct window *w, const struct body *untrusted)
 {
 	const struct gui_flags *m = untrusted->p;
 	const uint32_t minimize = m->set & GUI_MINIMIZE;
@@ -247,7 +247,7 @@ on_flags(struct guid *g, struct window *w, const struct body *untrusted)
 	}
 	if (w->mapped)
 		return;
-	x_words(g, w->f, a[A__NET_WM_STATE], XCB_ATOM_ATOM, atoms, n);
+	x_words(&g->x, w->f, a[A__NET_WM_STATE], XCB_ATOM_ATOM, atoms, n);
 	w->flags = m->set & (GUI_FULLSCREEN | GUI_ATTENTION | GUI_MINIMIZE); /* the agent knows */
 }
 
@@ -261,17 +261,17 @@ has(const uint32_t *atoms, size_t n, xcb_atom_t a)
 }
 
 static void
-on_state(struct guid *g, uint32_t f, void *reply)
+on_state(struct gui *g, const struct answer *answer)
 {
-	struct window *w = window_by_x(g, f);
+	struct window *w = answer->w;
 	const xcb_atom_t *a = g->x.atom;
 	struct gui_flags m;
 	uint32_t now = 0;
 	size_t n;
-	const uint32_t *atoms = x_answer(reply, &n);
+	const uint32_t *atoms = x_answer(answer, &n);
 	const bool full = has(atoms, n, a[A__NET_WM_STATE_FULLSCREEN]) && g->makes_full;
 
-	if (w == NULL || w->lost || !w->mapped)
+	if (w == NULL || !w->mapped)
 		return;
 	for (const struct state *s = states; s < states + STATES_N; s++)
 		if (has(atoms, n, a[s->first]) && has(atoms, n, a[s->second]) &&
@@ -291,12 +291,13 @@ on_state(struct guid *g, uint32_t f, void *reply)
 /* ---- the window manager, and the root window ---- */
 
 static void
-on_extents(struct guid *g, uint32_t f, void *reply)
+on_extents(struct gui *g, const struct answer *answer)
 {
-	struct window *w = window_by_x(g, f);
+	struct window *w = answer->w;
 	size_t n;
-	const uint32_t *v = x_answer(reply, &n);
+	const uint32_t *v = x_answer(answer, &n);
 
+	(void)g;
 	if (w == NULL || n < 4 || v[0] > 1000 || v[2] > 1000)
 		return;
 	w->ext_x = (int)v[0];
@@ -304,23 +305,21 @@ on_extents(struct guid *g, uint32_t f, void *reply)
 }
 
 static void
-on_desktop(struct guid *g, uint32_t root, void *reply)
+on_desktop(struct gui *g, const struct answer *answer)
 {
 	size_t n;
-	const uint32_t *v = x_answer(reply, &n);
+	const uint32_t *v = x_answer(answer, &n);
 
-	(void)root;
 	g->desktop = n > 0 ? v[0] : 0;
 }
 
 static void
-on_workarea(struct guid *g, uint32_t root, void *reply)
+on_workarea(struct gui *g, const struct answer *answer)
 {
 	const uint32_t w = (uint32_t)g->root.w, h = (uint32_t)g->root.h;
 	size_t n;
-	const uint32_t *v = x_answer(reply, &n);
+	const uint32_t *v = x_answer(answer, &n);
 
-	(void)root;
 	g->work = g->root;
 	if (n / 4 > g->desktop)
 		v += 4 * g->desktop;
@@ -331,26 +330,25 @@ on_workarea(struct guid *g, uint32_t root, void *reply)
 
 /* One that does not would leave a window of any size without its frame. */
 static void
-on_supported(struct guid *g, uint32_t root, void *reply)
+on_supported(struct gui *g, const struct answer *answer)
 {
 	size_t n;
-	const uint32_t *v = x_answer(reply, &n);
+	const uint32_t *v = x_answer(answer, &n);
 
-	(void)root;
 	g->makes_full = has(v, n, g->x.atom[A__NET_WM_STATE_FULLSCREEN]);
 }
 
 void
-hints_start(struct guid *g)
+hints_start(struct gui *g)
 {
 	g->work = g->root;
-	x_ask(g, g->x.root, g->x.atom[A__NET_SUPPORTED], 1024, on_supported);
-	x_ask(g, g->x.root, g->x.atom[A__NET_CURRENT_DESKTOP], 1, on_desktop);
-	x_ask(g, g->x.root, g->x.atom[A__NET_WORKAREA], 256, on_workarea);
+	x_ask(&g->x, g->x.root, g->x.atom[A__NET_SUPPORTED], 1024, on_supported, 0);
+	x_ask(&g->x, g->x.root, g->x.atom[A__NET_CURRENT_DESKTOP], 1, on_desktop, 0);
+	x_ask(&g->x, g->x.root, g->x.atom[A__NET_WORKAREA], 256, on_workarea, 0);
 }
 
 void
-on_property(struct guid *g, struct window *w, const xcb_generic_event_t *event)
+on_property(struct gui *g, struct window *w, const xcb_generic_event_t *event)
 {
 	const xcb_property_notify_event_t *e = (const void *)event;
 	const xcb_atom_t *a = g->x.atom;
@@ -360,13 +358,13 @@ on_property(struct guid *g, struct window *w, const xcb_generic_event_t *event)
 		e->atom == a[A__NET_SUPPORTED]))
 		hints_start(g);
 	if (w != NULL && e->atom == a[A__NET_WM_STATE])
-		x_ask(g, w->f, e->atom, STATES_MAX, on_state);
+		x_ask(&g->x, w->f, e->atom, STATES_MAX, on_state, 0);
 	if (w != NULL && e->atom == a[A__NET_FRAME_EXTENTS])
-		x_ask(g, w->f, e->atom, 4, on_extents);
+		x_ask(&g->x, w->f, e->atom, 4, on_extents, 0);
 }
 
 void
-on_client_message(struct guid *g, struct window *w, const xcb_generic_event_t *event)
+on_client_message(struct gui *g, struct window *w, const xcb_generic_event_t *event)
 {
 	enum { XEMBED_EMBEDDED_NOTIFY = 0, XEMBED_FOCUS_IN = 4 };
 	const xcb_client_message_event_t *e = (const void *)event;
@@ -394,7 +392,7 @@ on_client_message(struct guid *g, struct window *w, const xcb_generic_event_t *e
 
 /* A glyph of X's cursor font: they are at even numbers, their masks at odd ones. */
 static xcb_cursor_t
-cursor_of(struct guid *g, uint16_t glyph)
+cursor_of(struct gui *g, uint16_t glyph)
 {
 	xcb_cursor_t *c = &g->cursors[glyph];
 
@@ -411,7 +409,7 @@ cursor_of(struct guid *g, uint16_t glyph)
 }
 
 void
-on_cursor(struct guid *g, struct window *w, const struct body *untrusted)
+on_cursor(struct gui *g, struct window *w, const struct body *untrusted)
 {
 	const uint32_t cursor = *(const uint32_t *)untrusted->p;
 	uint32_t value = XCB_NONE;

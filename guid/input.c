@@ -9,7 +9,7 @@
 
 /* A key or a button: X has both in the same form. at: of the window it came to, in the qube's. */
 static void
-pressed(struct guid *g, struct window *w, enum gui_type type, int at, const void *event)
+pressed(struct gui *g, struct window *w, enum gui_type type, int at, const void *event)
 {
 	const xcb_key_press_event_t *e = event;
 	const struct gui_key m = {.type = e->response_type & 0x7f,
@@ -18,27 +18,27 @@ pressed(struct guid *g, struct window *w, enum gui_type type, int at, const void
 	    .state = e->state,
 	    .code = e->detail};
 
-	g->x.time = e->time;
-	x_word(g, w->f, g->x.atom[A__NET_WM_USER_TIME], XCB_ATOM_CARDINAL, e->time);
+	g->time = e->time;
+	x_word(&g->x, w->f, g->x.atom[A__NET_WM_USER_TIME], XCB_ATOM_CARDINAL, e->time);
 	if (w->docked && m.type == XCB_BUTTON_PRESS)
 		xcb_set_input_focus(g->x.c, XCB_INPUT_FOCUS_PARENT, w->f, e->time);
 	agent_send(g, type, w->id, &m, sizeof m);
 }
 
 void
-on_key(struct guid *g, struct window *w, const xcb_generic_event_t *event)
+on_key(struct gui *g, struct window *w, const xcb_generic_event_t *event)
 {
 	pressed(g, w, GUI_KEYPRESS, w->off - w->inset, event);
 }
 
 void
-on_button(struct guid *g, struct window *w, const xcb_generic_event_t *event)
+on_button(struct gui *g, struct window *w, const xcb_generic_event_t *event)
 {
 	pressed(g, w, GUI_BUTTON, w->off, event);
 }
 
 void
-on_motion(struct guid *g, struct window *w, const xcb_generic_event_t *event)
+on_motion(struct gui *g, struct window *w, const xcb_generic_event_t *event)
 {
 	const xcb_motion_notify_event_t *e = (const void *)event;
 	const struct gui_motion m = {.x = e->event_x + w->off,
@@ -50,7 +50,7 @@ on_motion(struct guid *g, struct window *w, const xcb_generic_event_t *event)
 }
 
 void
-on_crossing(struct guid *g, struct window *w, const xcb_generic_event_t *event)
+on_crossing(struct gui *g, struct window *w, const xcb_generic_event_t *event)
 {
 	const xcb_enter_notify_event_t *e = (const void *)event;
 	const struct gui_crossing m = {.type = e->response_type & 0x7f,
@@ -69,7 +69,7 @@ on_crossing(struct guid *g, struct window *w, const xcb_generic_event_t *event)
 /* Only who has the focus hears which keys are down: X says so right after FocusIn, and before
  * anything else. */
 void
-input_focus_flush(struct guid *g)
+input_focus_flush(struct gui *g)
 {
 	const struct window *w = g->focus != 0 ? window_by_x(g, g->focus) : NULL;
 
@@ -79,7 +79,7 @@ input_focus_flush(struct guid *g)
 }
 
 void
-on_focus(struct guid *g, struct window *w, const xcb_generic_event_t *event)
+on_focus(struct gui *g, struct window *w, const xcb_generic_event_t *event)
 {
 	const xcb_focus_in_event_t *e = (const void *)event;
 	const uint32_t type = e->response_type & 0x7f;
@@ -94,7 +94,7 @@ on_focus(struct guid *g, struct window *w, const xcb_generic_event_t *event)
 
 /* keys[0] would be of keycodes 0 to 7, which there are not: X leaves it out. */
 void
-on_keymap(struct guid *g, struct window *w, const xcb_generic_event_t *event)
+on_keymap(struct gui *g, struct window *w, const xcb_generic_event_t *event)
 {
 	const xcb_keymap_notify_event_t *e = (const void *)event;
 	uint8_t keys[32] = {0};

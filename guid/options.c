@@ -285,7 +285,7 @@ by_char(int c)
 }
 
 void
-options(struct guid *g, int argc, char **argv)
+options(struct gui *g, int argc, char **argv)
 {
 	struct option longs[SETTINGS + 1] = {{NULL, 0, NULL, 0}};
 	struct options *o = &g->o;

@@ -7,7 +7,7 @@
 #include "guid.h"
 
 bool
-override_may(const struct guid *g, const struct window *w, bool wanted)
+override_may(const struct gui *g, const struct window *w, bool wanted)
 {
 	if (!wanted || !g->o.override_allowed || w->docked)
 		return false;
@@ -30,7 +30,7 @@ fit(int *at, int *size, int from, int room)
  * the work area, with all of its border; if it is not, it is no larger than the screen with its
  * frame, and wholly there if it is new there: a person may have moved it half out. */
 void
-override_fit(const struct guid *g, struct window *w, bool moved)
+override_fit(const struct gui *g, struct window *w, bool moved)
 {
 	const struct rect *room = w->override ? &g->work : &g->root;
 	const int b = w->inset - w->off;
@@ -49,7 +49,7 @@ override_fit(const struct guid *g, struct window *w, bool moved)
 }
 
 void
-override_set(struct guid *g, struct window *w, bool on)
+override_set(struct gui *g, struct window *w, bool on)
 {
 	const bool mapped = w->mapped;
 	const uint32_t value = on;
@@ -72,7 +72,7 @@ override_set(struct guid *g, struct window *w, bool on)
 
 /* Whether that is one that shows, or there is any. */
 static bool
-above(const struct guid *g, xcb_window_t frame)
+above(const struct gui *g, xcb_window_t frame)
 {
 	for (const struct above *a = g->above; a < g->above + ABOVE_MAX; a++)
 		if (a->shown && (a->frame == frame || frame == XCB_NONE))
@@ -81,7 +81,7 @@ above(const struct guid *g, xcb_window_t frame)
 }
 
 static void
-stack(struct guid *g, const struct window *w, xcb_window_t sibling, uint32_t mode)
+stack(struct gui *g, const struct window *w, xcb_window_t sibling, uint32_t mode)
 {
 	const uint32_t v[] = {sibling, mode};
 	const bool all = sibling == XCB_NONE;
@@ -90,20 +90,19 @@ stack(struct guid *g, const struct window *w, xcb_window_t sibling, uint32_t mod
 	    XCB_CONFIG_WINDOW_STACK_MODE | (all ? 0 : XCB_CONFIG_WINDOW_SIBLING), v + all);
 }
 
-static void order(struct guid *g);
+static void order(struct gui *g);
 
 /* Root's children, from the bottom up: what is above the lowest of those, or waits at the bottom,
  * comes just below it, and as it was among its like. */
 static void
-on_order(struct guid *g, uint32_t root, void *reply)
+on_order(struct gui *g, const struct answer *answer)
 {
-	const xcb_query_tree_reply_t *r = reply;
+	const xcb_query_tree_reply_t *r = answer->p;
 	const xcb_window_t *child = r != NULL ? xcb_query_tree_children(r) : NULL;
 	const int n = r != NULL ? xcb_query_tree_children_length(r) : 0;
 	const bool again = g->orders > 1;
 	int low = 0;
 
-	(void)root;
 	while (low < n && !above(g, child[low]))
 		low++;
 	for (int i = 0; i < n; i++) {
@@ -122,15 +121,15 @@ on_order(struct guid *g, uint32_t root, void *reply)
 
 /* Just below a sibling may be above another: only X knows which is the lowest. */
 static void
-order(struct guid *g)
+order(struct gui *g)
 {
 	if (g->orders++ == 0)
-		x_expect(g, xcb_query_tree(g->x.c, g->x.root).sequence, on_order, g->x.root);
+		x_expect(&g->x, xcb_query_tree(g->x.c, g->x.root).sequence, on_order, g->x.root);
 }
 
 /* Above all, or, until it is known where, below all: never over one of those. */
 void
-override_stack(struct guid *g, struct window *w)
+override_stack(struct gui *g, struct window *w)
 {
 	w->low = above(g, XCB_NONE);
 	stack(g, w, XCB_NONE, w->low ? XCB_STACK_MODE_BELOW : XCB_STACK_MODE_ABOVE);
@@ -139,37 +138,38 @@ override_stack(struct guid *g, struct window *w)
 }
 
 static void
-on_attributes(struct guid *g, uint32_t frame, void *reply)
+on_attributes(struct gui *g, const struct answer *answer)
 {
-	const xcb_get_window_attributes_reply_t *r = reply;
+	const xcb_get_window_attributes_reply_t *r = answer->p;
 
 	for (struct above *a = g->above; a < g->above + ABOVE_MAX; a++)
-		if (a->frame == frame && !a->told)
+		if (a->frame == answer->id && !a->told)
 			a->shown = r != NULL && r->map_state == XCB_MAP_STATE_VIEWABLE;
 	order(g);
 }
 
 /* Up to root's child, which is what is stacked. */
 static void
-on_parent(struct guid *g, uint32_t x, void *reply)
+on_parent(struct gui *g, const struct answer *answer)
 {
-	const xcb_query_tree_reply_t *r = reply;
+	const xcb_query_tree_reply_t *r = answer->p;
 
 	if (r == NULL || r->parent == r->root) {
-		x_expect(g, xcb_get_window_attributes(g->x.c, x).sequence, on_attributes, x);
+		x_expect(&g->x, xcb_get_window_attributes(g->x.c, answer->id).sequence,
+		    on_attributes, answer->id);
 		return;
 	}
 	for (struct above *a = g->above; a < g->above + ABOVE_MAX; a++)
-		if (a->frame == x)
+		if (a->frame == answer->id)
 			a->frame = r->parent;
-	x_expect(g, xcb_query_tree(g->x.c, r->parent).sequence, on_parent, r->parent);
+	x_expect(&g->x, xcb_query_tree(g->x.c, r->parent).sequence, on_parent, r->parent);
 }
 
 /* Where it is now; if there are too many, one that does not show gives way. */
 static void
-on_class(struct guid *g, uint32_t client, void *reply)
+on_class(struct gui *g, const struct answer *answer)
 {
-	const xcb_get_property_reply_t *r = reply;
+	const xcb_get_property_reply_t *r = answer->p;
 	const bool text = r != NULL && r->format == 8;
 	char instance[NAME_MAX + 1] = "";
 	struct above *at = NULL;
@@ -181,29 +181,29 @@ on_class(struct guid *g, uint32_t client, void *reply)
 	if (!one_of(g->o.lockers, instance))
 		return;
 	for (struct above *a = g->above; rank < 3 && a < g->above + ABOVE_MAX; a++) {
-		const int is = a->client == client ? 3 : a->client == XCB_NONE ? 2 : !a->shown;
+		const int is = a->client == answer->id ? 3 : a->client == XCB_NONE ? 2 : !a->shown;
 
 		if (is > rank)
 			rank = is, at = a;
 	}
 	if (at == NULL)
 		return; /* it is on top of them, and what is below them is below it */
-	*at = (struct above){.client = client, .frame = client};
-	x_expect(g, xcb_query_tree(g->x.c, client).sequence, on_parent, client);
+	*at = (struct above){.client = answer->id, .frame = answer->id};
+	x_expect(&g->x, xcb_query_tree(g->x.c, answer->id).sequence, on_parent, answer->id);
 }
 
 /* The qube's own windows are not asked: they are ours, and bear its name before theirs. */
 void
-override_look(struct guid *g, xcb_window_t x)
+override_look(struct gui *g, xcb_window_t x)
 {
 	for (const struct above *a = g->above; a < g->above + ABOVE_MAX; a++)
 		if (a->frame == x && a->client != x)
-			x_expect(g, xcb_query_tree(g->x.c, x).sequence, on_parent, x);
-	x_ask(g, x, XCB_ATOM_WM_CLASS, 32, on_class);
+			x_expect(&g->x, xcb_query_tree(g->x.c, x).sequence, on_parent, x);
+	x_ask(&g->x, x, XCB_ATOM_WM_CLASS, 32, on_class, 0);
 }
 
 void
-override_shown(struct guid *g, xcb_window_t x, bool shown)
+override_shown(struct gui *g, xcb_window_t x, bool shown)
 {
 	bool known = false;
 
@@ -219,7 +219,7 @@ override_shown(struct guid *g, xcb_window_t x, bool shown)
 }
 
 void
-override_gone(struct guid *g, xcb_window_t x)
+override_gone(struct gui *g, xcb_window_t x)
 {
 	for (struct above *a = g->above; a < g->above + ABOVE_MAX; a++)
 		if (a->client == x || a->frame == x)
@@ -227,21 +227,22 @@ override_gone(struct guid *g, xcb_window_t x)
 }
 
 static void
-on_tree(struct guid *g, uint32_t parent, void *reply)
+on_tree(struct gui *g, const struct answer *answer)
 {
-	const xcb_query_tree_reply_t *r = reply;
+	const xcb_query_tree_reply_t *r = answer->p;
 	const xcb_window_t *child = r != NULL ? xcb_query_tree_children(r) : NULL;
 
 	for (int i = 0; r != NULL && i < xcb_query_tree_children_length(r); i++) {
 		override_look(g, child[i]);
-		if (parent == g->x.root)
-			x_expect(g, xcb_query_tree(g->x.c, child[i]).sequence, on_tree, child[i]);
+		if (answer->id == g->x.root)
+			x_expect(
+			    &g->x, xcb_query_tree(g->x.c, child[i]).sequence, on_tree, child[i]);
 	}
 }
 
 /* Those that are there already. */
 void
-override_start(struct guid *g)
+override_start(struct gui *g)
 {
-	x_expect(g, xcb_query_tree(g->x.c, g->x.root).sequence, on_tree, g->x.root);
+	x_expect(&g->x, xcb_query_tree(g->x.c, g->x.root).sequence, on_tree, g->x.root);
 }

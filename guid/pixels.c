@@ -22,38 +22,12 @@
 #define GRANT_MS 2000
 
 void
-pixels_start(struct guid *g)
+pixels_start(struct gui *g)
 {
 	grant_guard();
 	for (int i = 0; i < 2; i++) {
-		struct segment *s = &g->px.seg[i];
-
-		s->fd = memfd_create("pixels", MFD_CLOEXEC);
-		if (s->fd < 0 || ftruncate(s->fd, SEGMENT_MAX) < 0 ||
-		    (s->p = mmap(NULL, SEGMENT_MAX, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd,
-			 0)) == MAP_FAILED)
-			die("memory for pixels");
-		s->size = FILL_MIN;
-	}
-}
-
-void
-pixels_attach(struct guid *g)
-{
-	const uint32_t no = 0;
-
-	g->px.gc = xcb_generate_id(g->x.c);
-	xcb_create_gc(g->x.c, g->px.gc, g->x.root, XCB_GC_GRAPHICS_EXPOSURES, &no);
-	for (int i = 0; i < 2; i++) {
-		struct segment *s = &g->px.seg[i];
-		xcb_generic_error_t *e;
-
-		s->seg = xcb_generate_id(g->x.c);
-		e = xcb_request_check(
-		    g->x.c, xcb_shm_attach_fd_checked(g->x.c, s->seg, s->fd, 1)); /* closes it */
-		if (e != NULL || xcb_connection_has_error(g->x.c))
-			die("the X server takes no memory by descriptor");
-		s->fd = -1;
+		g->px.seg[i].p = x_memory(SEGMENT_MAX, &g->px.seg[i].fd);
+		g->px.seg[i].size = FILL_MIN;
 	}
 }
 
@@ -61,7 +35,7 @@ pixels_attach(struct guid *g)
 
 /* By hand: from a file (spec/gui 6.4). */
 static const char *
-by_name(const struct guid *g, struct grant *m, const uint32_t *refs, size_t n)
+by_name(const struct gui *g, struct grant *m, const uint32_t *refs, size_t n)
 {
 	char path[300];
 	const char *bad = NULL;
@@ -84,7 +58,7 @@ by_name(const struct guid *g, struct grant *m, const uint32_t *refs, size_t n)
 }
 
 static void
-give_back(struct guid *g)
+give_back(struct gui *g)
 {
 	for (int i = 0; i < 2; i++) {
 		struct segment *s = &g->px.seg[i];
@@ -96,7 +70,7 @@ give_back(struct guid *g)
 }
 
 void
-pixels_drop(struct guid *g, struct window *w)
+pixels_drop(struct gui *g, struct window *w)
 {
 	struct image *i = w->image;
 
@@ -112,7 +86,7 @@ pixels_drop(struct guid *g, struct window *w)
 
 /* refs: checked to be n, at least one, and enough for w x h. */
 static const char *
-take(struct guid *g, struct window *w, const void *refs, size_t n)
+take(struct gui *g, struct window *w, const void *refs, size_t n)
 {
 	const size_t quota = (size_t)g->root.w * (size_t)g->root.h * 4 * QUOTA / GRANT_PAGE;
 	struct image *i;
@@ -140,7 +114,7 @@ take(struct guid *g, struct window *w, const void *refs, size_t n)
 }
 
 void
-on_dump(struct guid *g, struct window *w, const struct body *untrusted)
+on_dump(struct gui *g, struct window *w, const struct body *untrusted)
 {
 	const uint8_t *refs = (const uint8_t *)untrusted->p + sizeof(struct gui_dump);
 	const size_t n = untrusted->n < sizeof(struct gui_dump)
@@ -168,23 +142,11 @@ on_dump(struct guid *g, struct window *w, const struct body *untrusted)
 		w->image->w = (int)m.w;
 		w->image->h = (int)m.h;
 	}
-	if (g->agent.minor >= GUI_DUMP_ACK)
+	if (g->link.minor >= GUI_DUMP_ACK)
 		agent_send(g, GUI_WINDOW_DUMP_ACK, w->id, NULL, 0);
 }
 
 /* ---- what is to be painted ---- */
-
-static struct rect
-clip(struct rect r, int w, int h)
-{
-	const int x1 = r.x + r.w < w ? r.x + r.w : w, y1 = r.y + r.h < h ? r.y + r.h : h;
-
-	r.x = r.x > 0 ? r.x : 0;
-	r.y = r.y > 0 ? r.y : 0;
-	r.w = x1 > r.x ? x1 - r.x : 0;
-	r.h = y1 > r.y ? y1 - r.y : 0;
-	return r;
-}
 
 static int64_t
 area(struct rect r)
@@ -192,19 +154,9 @@ area(struct rect r)
 	return (int64_t)r.w * r.h;
 }
 
-static struct rect
-both(struct rect a, struct rect b)
-{
-	const int x = a.x < b.x ? a.x : b.x, y = a.y < b.y ? a.y : b.y;
-	const int x1 = a.x + a.w > b.x + b.w ? a.x + a.w : b.x + b.w,
-		  y1 = a.y + a.h > b.y + b.h ? a.y + a.h : b.y + b.h;
-
-	return (struct rect){x, y, x1 - x, y1 - y};
-}
-
 /* A free filling, or what is left of the one begun: a row at least. NULL: X has both. */
 static struct segment *
-segment(struct guid *g, size_t wanted)
+segment(struct gui *g, size_t wanted)
 {
 	struct segment *s = &g->px.seg[g->px.now];
 
@@ -222,7 +174,7 @@ segment(struct guid *g, size_t wanted)
 }
 
 static void
-copy(struct guid *g, const struct window *w, const struct image *i, struct rect from, uint8_t *to)
+copy(struct gui *g, const struct window *w, const struct image *i, struct rect from, uint8_t *to)
 {
 	const size_t stride = (size_t)i->w * 4, row = (size_t)from.w * 4;
 	const uint8_t *p =
@@ -250,7 +202,7 @@ copy(struct guid *g, const struct window *w, const struct image *i, struct rect 
 
 /* Puts what it can of r (of C, and within the image); what is left. */
 static struct rect
-put(struct guid *g, const struct window *w, const struct image *i, struct rect r, int dx, int dy)
+put(struct gui *g, const struct window *w, const struct image *i, struct rect r, int dx, int dy)
 {
 	const size_t row = (size_t)r.w * 4;
 
@@ -280,7 +232,7 @@ put(struct guid *g, const struct window *w, const struct image *i, struct rect r
 /* The image is that of the window, or the part of the whole screen's that it covers (spec/gui 2).
  */
 static void
-paint(struct guid *g, struct window *w)
+paint(struct gui *g, struct window *w)
 {
 	const struct window *screen = window_by_id(g, 0);
 	const struct window *from = w->image != NULL || screen == NULL ? w : screen;
@@ -290,8 +242,8 @@ paint(struct guid *g, struct window *w)
 	w->damage.w = w->damage.h = 0;
 	if (from->image == NULL)
 		return;
-	r = clip(r, w->cw, w->ch);
-	r = clip((struct rect){r.x + dx, r.y + dy, r.w, r.h}, from->image->w, from->image->h);
+	r = rect_clip(r, w->cw, w->ch);
+	r = rect_clip((struct rect){r.x + dx, r.y + dy, r.w, r.h}, from->image->w, from->image->h);
 	r.x -= dx;
 	r.y -= dy;
 	if (r.w > 0 && r.h > 0)
@@ -299,14 +251,14 @@ paint(struct guid *g, struct window *w)
 }
 
 void
-pixels_damage(struct guid *g, struct window *w, struct rect r)
+pixels_damage(struct gui *g, struct window *w, struct rect r)
 {
-	r = clip(r, w->cw, w->ch);
-	if ((!w->mapped && !w->docked) || area(r) == 0)
+	r = rect_clip(r, w->cw, w->ch);
+	if ((!w->mapped && !w->docked) || r.w == 0)
 		return;
-	if (area(w->damage) > 0 && area(both(w->damage, r)) > 2 * (area(w->damage) + area(r)))
+	if (w->damage.w > 0 && area(rect_both(w->damage, r)) > 2 * (area(w->damage) + area(r)))
 		paint(g, w); /* far from each other: apart, if there is room */
-	w->damage = area(w->damage) > 0 ? both(w->damage, r) : r;
+	w->damage = rect_both(w->damage, r);
 	if (w->dirty)
 		return;
 	w->dirty = true;
@@ -315,7 +267,7 @@ pixels_damage(struct guid *g, struct window *w, struct rect r)
 }
 
 void
-pixels_undirty(struct guid *g, struct window *w)
+pixels_undirty(struct gui *g, struct window *w)
 {
 	struct window **p = &g->win.dirty;
 
@@ -329,13 +281,13 @@ pixels_undirty(struct guid *g, struct window *w)
 }
 
 void
-pixels_paint(struct guid *g)
+pixels_paint(struct gui *g)
 {
 	struct window **p = &g->win.dirty, *w;
 
 	while ((w = *p) != NULL) {
 		paint(g, w);
-		if (area(w->damage) > 0) {
+		if (w->damage.w > 0) {
 			p = &w->dirty_next;
 			continue;
 		}
@@ -345,7 +297,7 @@ pixels_paint(struct guid *g)
 }
 
 void
-on_shmimage(struct guid *g, struct window *w, const struct body *untrusted)
+on_shmimage(struct gui *g, struct window *w, const struct body *untrusted)
 {
 	const struct gui_shmimage *m = untrusted->p;
 
@@ -359,7 +311,7 @@ on_shmimage(struct guid *g, struct window *w, const struct body *untrusted)
 }
 
 void
-on_expose(struct guid *g, struct window *w, const xcb_generic_event_t *event)
+on_expose(struct gui *g, struct window *w, const xcb_generic_event_t *event)
 {
 	const xcb_expose_event_t *e = (const void *)event;
 
@@ -374,7 +326,7 @@ read_by_x(struct segment *s)
 }
 
 void
-on_completion(struct guid *g, struct window *w, const xcb_generic_event_t *event)
+on_completion(struct gui *g, struct window *w, const xcb_generic_event_t *event)
 {
 	const xcb_shm_completion_event_t *e = (const void *)event;
 
@@ -386,7 +338,7 @@ on_completion(struct guid *g, struct window *w, const xcb_generic_event_t *event
 
 /* The put that was to tell us failed: its window has gone. */
 void
-pixels_failed(struct guid *g, uint32_t sequence)
+pixels_failed(struct gui *g, uint32_t sequence)
 {
 	for (int i = 0; i < 2; i++)
 		if (g->px.seg[i].busy && g->px.seg[i].last == sequence)

@@ -69,7 +69,7 @@ alone(const struct options *o)
 
 /* Until the agent has come, startup_timeout is over, or it ended. */
 static void
-into_background(struct guid *g)
+into_background(struct gui *g)
 {
 	struct pollfd p = {.events = POLLIN};
 	int pipe[2], null;
@@ -98,7 +98,7 @@ into_background(struct guid *g)
 
 /* Returns in a child, for one session of the agent. */
 static void
-sessions(struct guid *g)
+sessions(struct gui *g)
 {
 	static const int ends[] = {SIGTERM, SIGINT, SIGUSR1};
 	const pid_t parent = getpid();
@@ -130,7 +130,7 @@ sessions(struct guid *g)
 /* ---- the display ---- */
 
 static void
-by_environment(struct guid *g)
+by_environment(struct gui *g)
 {
 	const char *display = getenv("DISPLAY");
 
@@ -144,19 +144,19 @@ by_environment(struct guid *g)
 /* ---- the agent ---- */
 
 static void
-channel(struct guid *g)
+channel(struct gui *g)
 {
 	const char *why;
 	int control;
 
-	g->agent.v = chan_open(VCHAN_CLIENT, g->o.domid, GUI_PORT, -1, &control, &why);
-	if (g->agent.v == NULL)
+	g->link.v = chan_open(VCHAN_CLIENT, g->o.domid, GUI_PORT, -1, &control, &why);
+	if (g->link.v == NULL)
 		die("the agent: %s", why);
 	control_open(&g->control, control, g->o.domid);
 }
 
 void
-setup(struct guid *g)
+setup(struct gui *g)
 {
 	g->px.qgnt = g->o.session == NULL ? getenv("QGNT_DIR") : NULL;
 	g->people = people_gid();
@@ -179,7 +179,7 @@ setup(struct guid *g)
 }
 
 void
-enter_sandbox(struct guid *g)
+enter_sandbox(struct gui *g)
 {
 	static const gid_t groups[] = {GID_DAEMONS};
 	const bool own = g->o.session == NULL;

@@ -7,16 +7,16 @@
 enum { REQUEST_DOCK = 0, XEMBED_MAPPED = 1 };
 
 static void
-ask_dock(struct guid *g, struct window *w)
+ask_dock(struct gui *g, struct window *w)
 {
-	const uint32_t data[5] = {g->x.time, REQUEST_DOCK, w->f};
+	const uint32_t data[5] = {g->time, REQUEST_DOCK, w->f};
 
 	if (g->tray != XCB_NONE)
-		x_message(g, g->tray, g->tray, g->x.atom[A__NET_SYSTEM_TRAY_OPCODE], 0, data);
+		x_message(&g->x, g->tray, g->tray, g->x.atom[A__NET_SYSTEM_TRAY_OPCODE], 0, data);
 }
 
 void
-on_dock(struct guid *g, struct window *w, const struct body *untrusted)
+on_dock(struct gui *g, struct window *w, const struct body *untrusted)
 {
 	(void)untrusted;
 	if (w->docked)
@@ -28,7 +28,7 @@ on_dock(struct guid *g, struct window *w, const struct body *untrusted)
 }
 
 void
-tray_dock(struct guid *g, struct window *w)
+tray_dock(struct gui *g, struct window *w)
 {
 	const uint32_t info[2] = {0, XEMBED_MAPPED};
 
@@ -37,13 +37,13 @@ tray_dock(struct guid *g, struct window *w)
 	w->queued = false;
 	window_kind(g, w);
 	window_place(g, w);
-	xcb_change_window_attributes(g->x.c, w->c, XCB_CW_BACK_PIXEL, &g->x.label);
-	x_words(g, w->f, g->x.atom[A__XEMBED_INFO], g->x.atom[A__XEMBED_INFO], info, 2);
+	xcb_change_window_attributes(g->x.c, w->c, XCB_CW_BACK_PIXEL, &g->o.rgb);
+	x_words(&g->x, w->f, g->x.atom[A__XEMBED_INFO], g->x.atom[A__XEMBED_INFO], info, 2);
 	ask_dock(g, w);
 }
 
 void
-tray_embedded(struct guid *g, struct window *w)
+tray_embedded(struct gui *g, struct window *w)
 {
 	if (!w->docked)
 		return;
@@ -54,19 +54,18 @@ tray_embedded(struct guid *g, struct window *w)
 
 /* The tray has gone, and X has put the icon on the root window: it waits for another. */
 void
-tray_lost(struct guid *g, struct window *w)
+tray_lost(struct gui *g, struct window *w)
 {
 	w->docked = DOCKED;
 	window_unmap(g, w);
 }
 
 static void
-on_owner(struct guid *g, uint32_t arg, void *reply)
+on_owner(struct gui *g, const struct answer *a)
 {
-	const xcb_get_selection_owner_reply_t *r = reply;
+	const xcb_get_selection_owner_reply_t *r = a->p;
 	const uint32_t select = XCB_EVENT_MASK_STRUCTURE_NOTIFY;
 
-	(void)arg;
 	if (r == NULL || r->owner == g->tray || window_by_x(g, r->owner) != NULL)
 		return;
 	g->tray = r->owner;
@@ -79,13 +78,13 @@ on_owner(struct guid *g, uint32_t arg, void *reply)
 }
 
 void
-tray_owner(struct guid *g)
+tray_owner(struct gui *g)
 {
-	x_expect(g, xcb_get_selection_owner(g->x.c, g->x.atom[A_TRAY]).sequence, on_owner, 0);
+	x_expect(&g->x, xcb_get_selection_owner(g->x.c, g->x.atom[A_TRAY]).sequence, on_owner, 0);
 }
 
 void
-tray_start(struct guid *g)
+tray_start(struct gui *g)
 {
 	g->px.tint = tint_of(g->o.rgb, g->o.pale);
 	tray_owner(g);

@@ -8,13 +8,13 @@
 /* ---- the table ---- */
 
 static struct window **
-bucket(struct guid *g, enum key k, uint32_t id)
+bucket(struct gui *g, enum key k, uint32_t id)
 {
 	return &g->win.at[k][(uint32_t)(id * (g->win.seed | 1u)) >> 20];
 }
 
 static struct window *
-find(struct guid *g, enum key k, uint32_t id)
+find(struct gui *g, enum key k, uint32_t id)
 {
 	struct window *w = *bucket(g, k, id);
 
@@ -24,13 +24,13 @@ find(struct guid *g, enum key k, uint32_t id)
 }
 
 struct window *
-window_by_id(struct guid *g, uint32_t id)
+window_by_id(struct gui *g, uint32_t id)
 {
 	return find(g, BY_ID, id);
 }
 
 struct window *
-window_by_x(struct guid *g, xcb_window_t x)
+window_by_x(struct gui *g, xcb_window_t x)
 {
 	struct window *w = find(g, BY_F, x);
 
@@ -38,7 +38,7 @@ window_by_x(struct guid *g, xcb_window_t x)
 }
 
 static void
-add(struct guid *g, struct window *w)
+add(struct gui *g, struct window *w)
 {
 	struct windows *t = &g->win;
 
@@ -56,7 +56,7 @@ add(struct guid *g, struct window *w)
 }
 
 static void
-take_out(struct guid *g, struct window *w)
+take_out(struct gui *g, struct window *w)
 {
 	for (enum key k = BY_ID; k < KEYS; k++) {
 		struct window **p = bucket(g, k, w->key[k]);
@@ -77,12 +77,6 @@ static int
 clamp(int64_t v, int min, int max)
 {
 	return v < min ? min : v > max ? max : (int)v;
-}
-
-static bool
-same(const struct rect *a, const struct rect *b)
-{
-	return a->x == b->x && a->y == b->y && a->w == b->w && a->h == b->h;
 }
 
 static bool
@@ -116,7 +110,7 @@ within(const struct window *w, int x, int y)
 }
 
 void
-window_kind(struct guid *g, struct window *w)
+window_kind(struct gui *g, struct window *w)
 {
 	if (w->docked)
 		w->inset = w->off = g->o.tray_border;
@@ -128,7 +122,7 @@ window_kind(struct guid *g, struct window *w)
 
 /* C fills F but for the border; where there is no place for both, the border stays. */
 static void
-fit_content(struct guid *g, struct window *w, int fw, int fh)
+fit_content(struct gui *g, struct window *w, int fw, int fh)
 {
 	const int cw = fw - 2 * w->inset, ch = fh - 2 * w->inset;
 
@@ -142,7 +136,7 @@ fit_content(struct guid *g, struct window *w, int fw, int fh)
 		pixels_undirty(g, w);
 		return;
 	}
-	x_place(g, w->c, &(struct rect){w->inset, w->inset, cw, ch});
+	x_place(&g->x, w->c, &(struct rect){w->inset, w->inset, cw, ch});
 	if (w->cw == 0)
 		xcb_map_window(g->x.c, w->c);
 	w->cw = cw;
@@ -151,18 +145,18 @@ fit_content(struct guid *g, struct window *w, int fw, int fh)
 
 /* For another inset, by F's size as far as we know; from then on X moves them. */
 static void
-place_edges(struct guid *g, struct window *w)
+place_edges(struct gui *g, struct window *w)
 {
 	const int b = w->inset > 0 ? w->inset : 1;
 
 	w->edge_at = w->inset;
-	w->edge_seq =
-	    x_place(g, w->edge[0], &(struct rect){w->fw - b, 0, b, GUI_HEIGHT_MAX + 2 * FRAME_MAX});
-	x_place(g, w->edge[1], &(struct rect){0, w->fh - b, GUI_WIDTH_MAX + 2 * FRAME_MAX, b});
+	w->edge_seq = x_place(
+	    &g->x, w->edge[0], &(struct rect){w->fw - b, 0, b, GUI_HEIGHT_MAX + 2 * FRAME_MAX});
+	x_place(&g->x, w->edge[1], &(struct rect){0, w->fh - b, GUI_WIDTH_MAX + 2 * FRAME_MAX, b});
 }
 
 static void
-show_edges(struct guid *g, struct window *w)
+show_edges(struct gui *g, struct window *w)
 {
 	for (int i = 0; i < 2; i++)
 		if (w->inset > 0)
@@ -172,7 +166,7 @@ show_edges(struct guid *g, struct window *w)
 }
 
 void
-window_resized(struct guid *g, struct window *w)
+window_resized(struct gui *g, struct window *w)
 {
 	const struct rect at = within(w, w->at.x, w->at.y);
 
@@ -182,7 +176,7 @@ window_resized(struct guid *g, struct window *w)
 }
 
 void
-window_place(struct guid *g, struct window *w)
+window_place(struct gui *g, struct window *w)
 {
 	const struct rect f = outer(w);
 
@@ -191,7 +185,7 @@ window_place(struct guid *g, struct window *w)
 	if (!w->override && w->inset > 0 && w->inset != w->edge_at)
 		place_edges(g, w);
 	show_edges(g, w);
-	w->placed = x_place(g, w->f, &f);
+	w->placed = x_place(&g->x, w->f, &f);
 	if (!w->override)
 		return; /* a window manager decides; on_configure_notify */
 	w->fw = f.w;
@@ -201,7 +195,7 @@ window_place(struct guid *g, struct window *w)
 }
 
 void
-window_say_place(struct guid *g, const struct window *w)
+window_say_place(struct gui *g, const struct window *w)
 {
 	const struct gui_configure c = {
 	    .x = w->at.x, .y = w->at.y, .w = (uint32_t)w->at.w, .h = (uint32_t)w->at.h};
@@ -210,7 +204,7 @@ window_say_place(struct guid *g, const struct window *w)
 }
 
 void
-window_report(struct guid *g, struct window *w)
+window_report(struct gui *g, struct window *w)
 {
 	if (w->queued)
 		return;
@@ -219,9 +213,9 @@ window_report(struct guid *g, struct window *w)
 }
 
 void
-window_moved(struct guid *g, struct window *w, const struct rect *at)
+window_moved(struct gui *g, struct window *w, const struct rect *at)
 {
-	if (same(at, &w->at))
+	if (rect_same(at, &w->at))
 		return;
 	w->at = *at;
 	window_report(g, w);
@@ -230,7 +224,7 @@ window_moved(struct guid *g, struct window *w, const struct rect *at)
 /* ---- life ---- */
 
 static xcb_window_t
-make(struct guid *g, xcb_window_t parent, const struct rect *r, uint32_t mask, const uint32_t *v)
+make(struct gui *g, xcb_window_t parent, const struct rect *r, uint32_t mask, const uint32_t *v)
 {
 	const xcb_window_t w = xcb_generate_id(g->x.c);
 
@@ -241,7 +235,7 @@ make(struct guid *g, xcb_window_t parent, const struct rect *r, uint32_t mask, c
 }
 
 static void
-create(struct guid *g, struct window *w)
+create(struct gui *g, struct window *w)
 {
 	const uint32_t select = XCB_EVENT_MASK_KEY_PRESS | XCB_EVENT_MASK_KEY_RELEASE |
 				XCB_EVENT_MASK_FOCUS_CHANGE | XCB_EVENT_MASK_KEYMAP_STATE |
@@ -249,10 +243,10 @@ create(struct guid *g, struct window *w)
 	const uint32_t inside = XCB_EVENT_MASK_BUTTON_PRESS | XCB_EVENT_MASK_BUTTON_RELEASE |
 				XCB_EVENT_MASK_POINTER_MOTION | XCB_EVENT_MASK_ENTER_WINDOW |
 				XCB_EVENT_MASK_LEAVE_WINDOW | XCB_EVENT_MASK_EXPOSURE;
-	const uint32_t f[] = {g->x.label, XCB_GRAVITY_NORTH_WEST, w->override, select};
-	const uint32_t c[] = {g->x.background, XCB_GRAVITY_NORTH_WEST, inside};
+	const uint32_t f[] = {g->o.rgb, XCB_GRAVITY_NORTH_WEST, w->override, select};
+	const uint32_t c[] = {g->background, XCB_GRAVITY_NORTH_WEST, inside};
 	const uint32_t edge[][2] = {
-	    {g->x.label, XCB_GRAVITY_NORTH_EAST}, {g->x.label, XCB_GRAVITY_SOUTH_WEST}};
+	    {g->o.rgb, XCB_GRAVITY_NORTH_EAST}, {g->o.rgb, XCB_GRAVITY_SOUTH_WEST}};
 	const struct rect at = outer(w), small = {w->inset, w->inset, 1, 1};
 
 	w->fw = at.w;
@@ -269,7 +263,7 @@ create(struct guid *g, struct window *w)
 
 /* What both CREATE and CONFIGURE say; false: it is not to be believed. */
 static bool
-place_ok(struct guid *g, uint32_t id, uint32_t min, const int32_t at[2], const uint32_t size[2],
+place_ok(struct gui *g, uint32_t id, uint32_t min, const int32_t at[2], const uint32_t size[2],
     struct rect *r)
 {
 	if (size[0] > INT32_MAX || size[1] > INT32_MAX || size[0] < min || size[1] < min) {
@@ -283,7 +277,7 @@ place_ok(struct guid *g, uint32_t id, uint32_t min, const int32_t at[2], const u
 }
 
 void
-on_create(struct guid *g, struct window *w, const struct body *untrusted)
+on_create(struct gui *g, struct window *w, const struct body *untrusted)
 {
 	const struct gui_create *m = untrusted->p;
 	struct rect at;
@@ -304,12 +298,12 @@ on_create(struct guid *g, struct window *w, const struct body *untrusted)
 	create(g, w);
 	add(g, w);
 	hints_new(g, w);
-	if (!same(&w->at, &at))
+	if (!rect_same(&w->at, &at))
 		window_report(g, w);
 }
 
 static void
-forget(struct guid *g, struct window *w)
+forget(struct gui *g, struct window *w)
 {
 	for (struct window *o = g->win.first; w->followers > 0 && o != NULL; o = o->next)
 		if (o->transient == w)
@@ -320,7 +314,7 @@ forget(struct guid *g, struct window *w)
 }
 
 void
-on_destroy(struct guid *g, struct window *w, const struct body *untrusted)
+on_destroy(struct gui *g, struct window *w, const struct body *untrusted)
 {
 	const uint32_t id = w->id;
 
@@ -330,14 +324,14 @@ on_destroy(struct guid *g, struct window *w, const struct body *untrusted)
 		xcb_destroy_window(g->x.c, w->f);
 	take_out(g, w);
 	free(w);
-	if (g->agent.minor >= GUI_DESTROY_ACK)
+	if (g->link.minor >= GUI_DESTROY_ACK)
 		agent_send(g, GUI_DESTROY, id, NULL, 0);
 }
 
 /* X has it no more, or is not to have it: the agent's messages for it mean nothing until DESTROY.
  */
 void
-window_lost(struct guid *g, struct window *w)
+window_lost(struct gui *g, struct window *w)
 {
 	if (w->lost)
 		return;
@@ -347,7 +341,7 @@ window_lost(struct guid *g, struct window *w)
 }
 
 void
-window_map(struct guid *g, struct window *w)
+window_map(struct gui *g, struct window *w)
 {
 	w->mapped = true;
 	w->mapped_seq = xcb_map_window(g->x.c, w->f).sequence;
@@ -355,7 +349,7 @@ window_map(struct guid *g, struct window *w)
 
 /* Also for a window manager that has it as an icon (ICCCM 4.1.4). */
 void
-window_unmap(struct guid *g, struct window *w)
+window_unmap(struct gui *g, struct window *w)
 {
 	const xcb_unmap_notify_event_t e = {
 	    .response_type = XCB_UNMAP_NOTIFY, .event = g->x.root, .window = w->f};
@@ -368,7 +362,7 @@ window_unmap(struct guid *g, struct window *w)
 }
 
 void
-on_map(struct guid *g, struct window *w, const struct body *untrusted)
+on_map(struct gui *g, struct window *w, const struct body *untrusted)
 {
 	const struct rect before = w->at;
 	const bool override = w->override;
@@ -379,7 +373,7 @@ on_map(struct guid *g, struct window *w, const struct body *untrusted)
 	hints_transient(g, w, m->transient_for != 0 ? window_by_id(g, m->transient_for) : NULL);
 	override_set(g, w, override_may(g, w, m->override_redirect != 0));
 	override_fit(g, w, w->override != override);
-	if (!same(&before, &w->at)) {
+	if (!rect_same(&before, &w->at)) {
 		window_place(g, w);
 		window_report(g, w);
 	}
@@ -389,7 +383,7 @@ on_map(struct guid *g, struct window *w, const struct body *untrusted)
 }
 
 void
-on_unmap(struct guid *g, struct window *w, const struct body *untrusted)
+on_unmap(struct gui *g, struct window *w, const struct body *untrusted)
 {
 	(void)untrusted;
 	if (w->docked)
@@ -404,7 +398,7 @@ on_unmap(struct guid *g, struct window *w, const struct body *untrusted)
 }
 
 void
-on_configure(struct guid *g, struct window *w, const struct body *untrusted)
+on_configure(struct gui *g, struct window *w, const struct body *untrusted)
 {
 	const struct gui_configure *m = untrusted->p;
 	struct rect at;
@@ -412,7 +406,7 @@ on_configure(struct guid *g, struct window *w, const struct body *untrusted)
 
 	if (!place_ok(g, w->id, 1, (int32_t[]){m->x, m->y}, (uint32_t[]){m->w, m->h}, &at))
 		return;
-	equal = same(&at, &w->at);
+	equal = rect_same(&at, &w->at);
 	if ((w->docked || w->queued) && !equal)
 		window_say_place(g, w);
 	if (w->docked || equal)
@@ -424,23 +418,23 @@ on_configure(struct guid *g, struct window *w, const struct body *untrusted)
 	if (w->override && !override_may(g, w, true))
 		override_set(g, w, false);
 	override_fit(g, w, moved);
-	if (!same(&at, &w->at))
+	if (!rect_same(&at, &w->at))
 		window_report(g, w);
 	window_place(g, w);
 }
 
 /* ---- what X says ---- */
 
-static void ask_place(struct guid *g, struct window *w);
+static void ask_place(struct gui *g, struct window *w);
 
 static void
-on_place(struct guid *g, uint32_t arg, void *reply)
+on_place(struct gui *g, const struct answer *a)
 {
-	const xcb_translate_coordinates_reply_t *r = reply;
-	struct window *w = window_by_x(g, arg);
+	const xcb_translate_coordinates_reply_t *r = a->p;
+	struct window *w = a->w;
 	struct rect at;
 
-	if (w == NULL || w->lost)
+	if (w == NULL)
 		return;
 	w->asking_place = false;
 	if (w->told_place) { /* meanwhile, and who knows which is newer */
@@ -460,19 +454,19 @@ on_place(struct guid *g, uint32_t arg, void *reply)
 
 /* Where F is on the root window, without what we added. */
 static void
-ask_place(struct guid *g, struct window *w)
+ask_place(struct gui *g, struct window *w)
 {
 	const int16_t in = (int16_t)grow(w);
 
 	if (w->asking_place)
 		return;
 	w->asking_place = true;
-	x_expect(
-	    g, xcb_translate_coordinates(g->x.c, w->f, g->x.root, in, in).sequence, on_place, w->f);
+	x_expect(&g->x, xcb_translate_coordinates(g->x.c, w->f, g->x.root, in, in).sequence,
+	    on_place, w->f);
 }
 
 void
-on_configure_notify(struct guid *g, struct window *w, const xcb_generic_event_t *event)
+on_configure_notify(struct gui *g, struct window *w, const xcb_generic_event_t *event)
 {
 	const xcb_configure_notify_event_t *e = (const void *)event;
 	const bool synthetic = (e->response_type & 0x80) != 0;
@@ -506,7 +500,7 @@ on_configure_notify(struct guid *g, struct window *w, const xcb_generic_event_t 
 }
 
 void
-on_map_notify(struct guid *g, struct window *w, const xcb_generic_event_t *event)
+on_map_notify(struct gui *g, struct window *w, const xcb_generic_event_t *event)
 {
 	const xcb_map_notify_event_t *e = (const void *)event;
 	const struct gui_map m = {.override_redirect = w != NULL && w->override};
@@ -522,7 +516,7 @@ on_map_notify(struct guid *g, struct window *w, const xcb_generic_event_t *event
 }
 
 void
-on_reparent_notify(struct guid *g, struct window *w, const xcb_generic_event_t *event)
+on_reparent_notify(struct gui *g, struct window *w, const xcb_generic_event_t *event)
 {
 	const xcb_reparent_notify_event_t *e = (const void *)event;
 	const bool reparented = e->parent != g->x.root;
@@ -538,7 +532,7 @@ on_reparent_notify(struct guid *g, struct window *w, const xcb_generic_event_t *
 
 /* Also an unmap, of another's window. */
 void
-on_gone(struct guid *g, struct window *w, const xcb_generic_event_t *event)
+on_gone(struct gui *g, struct window *w, const xcb_generic_event_t *event)
 {
 	const xcb_destroy_notify_event_t *e = (const void *)event;
 	const bool destroyed = (e->response_type & 0x7f) == XCB_DESTROY_NOTIFY;

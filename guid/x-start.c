@@ -12,41 +12,27 @@ static const char *const atom_names[A_TRAY] = {
 #undef ATOM_X
 };
 
-static xcb_atom_t
-intern(struct guid *g, const char *name)
-{
-	xcb_intern_atom_reply_t *r = xcb_intern_atom_reply(
-	    g->x.c, xcb_intern_atom(g->x.c, 0, (uint16_t)strlen(name), name), NULL);
-	const xcb_atom_t atom = r != NULL ? r->atom : XCB_ATOM_NONE;
-
-	free(r);
-	if (atom == XCB_ATOM_NONE)
-		die("the X server has gone");
-	return atom;
-}
-
 static void
-atoms(struct guid *g)
+atoms(struct gui *g)
 {
 	char tray[32];
 
-	for (size_t i = 0; i < A_TRAY; i++)
-		g->x.atom[i] = intern(g, atom_names[i]);
+	x_atoms(&g->x, atom_names, A_TRAY);
 	snprintf(tray, sizeof tray, "_NET_SYSTEM_TRAY_S%d", g->screen);
-	g->x.atom[A_TRAY] = intern(g, tray);
+	g->x.atom[A_TRAY] = x_atom(&g->x, tray);
 	for (struct prop *p = g->o.props; p < g->o.props + g->o.nprops; p++) {
-		p->atom = intern(g, p->name);
+		p->atom = x_atom(&g->x, p->name);
 		p->type_atom = p->type == 's'	? XCB_ATOM_STRING
 			       : p->type == 'a' ? XCB_ATOM_ATOM
 						: XCB_ATOM_CARDINAL;
 		if (p->type == 'a')
-			p->words[0] = intern(g, p->value);
+			p->words[0] = x_atom(&g->x, p->value);
 	}
 }
 
 /* A pixel is a word 0xRRGGBB, and so is what a qube shows (spec/gui 6.1). */
 static void
-check_visual(struct guid *g, const xcb_setup_t *setup, const xcb_screen_t *s)
+check_visual(const xcb_setup_t *setup, const xcb_screen_t *s)
 {
 	xcb_format_iterator_t f = xcb_setup_pixmap_formats_iterator(setup);
 	xcb_depth_iterator_t d = xcb_screen_allowed_depths_iterator(s);
@@ -66,12 +52,11 @@ check_visual(struct guid *g, const xcb_setup_t *setup, const xcb_screen_t *s)
 	    v->green_mask != 0xff00 || v->blue_mask != 0xff ||
 	    setup->image_byte_order != XCB_IMAGE_ORDER_LSB_FIRST)
 		die("the X server's pixels are not of 32 bits, 8 for each colour");
-	g->x.depth = s->root_depth;
 }
 
 /* 0xRRGGBB, or a name that X knows. */
 static uint32_t
-color(struct guid *g, const xcb_screen_t *s, const char *name)
+color(struct gui *g, const xcb_screen_t *s, const char *name)
 {
 	xcb_lookup_color_reply_t *r;
 	uint32_t rgb;
@@ -92,44 +77,32 @@ color(struct guid *g, const xcb_screen_t *s, const char *name)
 	return rgb;
 }
 
+/* What pixels_start has made becomes segments of X's. */
 static void
-shm(struct guid *g)
+segments(struct gui *g)
 {
-	const xcb_query_extension_reply_t *q = xcb_get_extension_data(g->x.c, &xcb_shm_id);
-	xcb_shm_query_version_reply_t *r = NULL;
+	const uint32_t no = 0;
 
-	if (q != NULL && q->present)
-		r = xcb_shm_query_version_reply(g->x.c, xcb_shm_query_version(g->x.c), NULL);
-	if (r == NULL || r->major_version * 100 + r->minor_version < 102)
-		die("the X server has no MIT-SHM 1.2");
-	free(r);
-	g->x.completion = (uint8_t)(q->first_event + XCB_SHM_COMPLETION);
+	g->px.gc = xcb_generate_id(g->x.c);
+	xcb_create_gc(g->x.c, g->px.gc, g->x.root, XCB_GC_GRAPHICS_EXPOSURES, &no);
+	g->px.completion =
+	    (uint8_t)(x_extension(&g->x, &xcb_shm_id, "MIT-SHM")->first_event + XCB_SHM_COMPLETION);
+	for (struct segment *s = g->px.seg; s < g->px.seg + 2; s++)
+		s->seg = x_attach(&g->x, s->fd, true);
 }
 
 void
-x_start(struct guid *g)
+x_start(struct gui *g)
 {
-	const xcb_setup_t *setup;
-	xcb_screen_iterator_t s;
+	const xcb_screen_t *s = x_open(&g->x, g, g->screen);
 	const uint32_t select = XCB_EVENT_MASK_PROPERTY_CHANGE | XCB_EVENT_MASK_STRUCTURE_NOTIFY |
 				XCB_EVENT_MASK_SUBSTRUCTURE_NOTIFY;
 
-	if (xcb_connection_has_error(g->x.c))
-		die("the X server lets us not in");
-	setup = xcb_get_setup(g->x.c);
-	s = xcb_setup_roots_iterator(setup);
-	for (int i = 0; i < g->screen && s.rem > 0; i++)
-		xcb_screen_next(&s);
-	if (s.rem == 0)
-		die("the X server has no screen %d", g->screen);
-	check_visual(g, setup, s.data);
-	g->x.root = s.data->root;
-	g->root = (struct rect){0, 0, s.data->width_in_pixels, s.data->height_in_pixels};
-	g->work = g->root;
-	g->x.last = &g->x.first;
-	shm(g);
+	check_visual(xcb_get_setup(g->x.c), s);
+	g->root = g->work = (struct rect){0, 0, s->width_in_pixels, s->height_in_pixels};
 	atoms(g);
-	g->x.label = g->o.rgb = color(g, s.data, g->o.color);
-	g->x.background = color(g, s.data, g->o.background_color);
+	g->o.rgb = color(g, s, g->o.color);
+	g->background = color(g, s, g->o.background_color);
 	xcb_change_window_attributes(g->x.c, g->x.root, XCB_CW_EVENT_MASK, &select);
+	segments(g);
 }

@@ -23,7 +23,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
-static struct guid g;
+static struct gui g;
 static struct {
 	bool made;
 	uint32_t parent;
@@ -216,28 +216,6 @@ xcb_create_glyph_cursor(xcb_connection_t *c, xcb_cursor_t id, xcb_font_t font, x
 	return COOKIE(xcb_void_cookie_t);
 }
 
-xcb_void_cookie_t
-xcb_create_gc(
-    xcb_connection_t *c, xcb_gcontext_t gc, xcb_drawable_t w, uint32_t mask, const void *values)
-{
-	(void)c, (void)gc, (void)w, (void)mask, (void)values;
-	return COOKIE(xcb_void_cookie_t);
-}
-
-xcb_void_cookie_t
-xcb_shm_attach_fd_checked(xcb_connection_t *c, xcb_shm_seg_t seg, int32_t fd, uint8_t ro)
-{
-	(void)c, (void)seg, (void)fd, (void)ro;
-	return COOKIE(xcb_void_cookie_t);
-}
-
-xcb_generic_error_t *
-xcb_request_check(xcb_connection_t *c, xcb_void_cookie_t cookie)
-{
-	(void)c, (void)cookie;
-	return NULL;
-}
-
 xcb_get_property_cookie_t
 xcb_get_property(xcb_connection_t *c, uint8_t del, xcb_window_t w, xcb_atom_t property,
     xcb_atom_t type, uint32_t offset, uint32_t n)
@@ -373,7 +351,7 @@ xcb_get_file_descriptor(xcb_connection_t *c)
 /* ---- the rest of the daemon ---- */
 
 void
-turn(struct guid *d)
+turn(struct gui *d)
 {
 	pixels_paint(d);
 }
@@ -401,8 +379,7 @@ start(void)
 		g.x.atom[i] = i + 100;
 	g.x.root = 1;
 	g.x.depth = 24;
-	g.x.completion = 65;
-	g.x.label = 0xcc0000;
+	g.px.completion = 65;
 }
 
 static void
@@ -422,13 +399,15 @@ begin(uint8_t how)
 	    .lockers = {"xscreensaver"},
 	    .nlockers = 1};
 	snprintf(g.o.name, sizeof g.o.name, "work");
-	g.agent = (struct agent){.fd = -1, .motion_window = UINT32_MAX};
-	g.agent.in.max = 500000;
-	g.agent.out.max = SEND_MAX;
+	g.link = (struct gui_link){.fd = -1};
+	g.agent = (struct agent){.motion_window = UINT32_MAX};
+	g.link.in.max = 500000;
+	g.link.out.max = SEND_MAX;
+	g.x.g = &g;
 	g.x.last = &g.x.first;
 	g.x.first = NULL;
-	g.x.asked = g.x.behind = false;
-	g.x.exposed = 0;
+	g.pace.asked = g.x.behind = false;
+	g.pace.exposed = 0;
 	g.tray = 0;
 	g.focus = 0;
 	memset(g.above, 0, sizeof g.above);
@@ -449,10 +428,10 @@ end(void)
 		on_destroy(&g, g.win.first, NULL);
 	check(g.px.pages == 0, "pages that nobody gave back");
 	for (ending = true; g.x.first != NULL;)
-		x_turn(&g, false);
+		x_turn(&g.x, false);
 	ending = false;
-	buf_free(&g.agent.in);
-	buf_free(&g.agent.out);
+	buf_free(&g.link.in);
+	buf_free(&g.link.out);
 }
 
 /* It is so; one that a window manager made says what is. */
@@ -536,7 +515,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	data = p;
 	left = n;
 	begin(byte());
-	while (left > 0 && !g.agent.over) {
+	while (left > 0 && !g.link.over) {
 		const uint8_t what = byte();
 		const size_t len = byte() + (what & 2 ? 256u * byte() : 0);
 		const size_t take = len < left ? len : left;
@@ -550,7 +529,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		}
 		if (what & 4)
 			turn(&g);
-		x_turn(&g, false);
+		x_turn(&g.x, false);
 		if (g.agent.paused)
 			agent_parse(&g);
 		if (ids > IDS - 2)

@@ -8,7 +8,7 @@
 
 #include "guid/guid.h"
 
-static struct guid g;
+static struct gui g;
 static struct window known = {.id = 5}, lost = {.id = 6, .lost = true};
 static struct {
 	const char *fn;
@@ -32,7 +32,7 @@ note(const char *fn, uint32_t window, const void *body, size_t n)
 }
 
 #define HANDLER(name)                                                                              \
-	void name(struct guid *d, struct window *w, const struct body *untrusted)                  \
+	void name(struct gui *d, struct window *w, const struct body *untrusted)                   \
 	{                                                                                          \
 		(void)d, (void)w;                                                                  \
 		note(#name, untrusted->window, untrusted->p, untrusted->n);                        \
@@ -53,21 +53,21 @@ HANDLER(on_dump)
 HANDLER(on_cursor)
 
 struct window *
-window_by_id(struct guid *d, uint32_t id)
+window_by_id(struct gui *d, uint32_t id)
 {
 	(void)d;
 	return id == known.id ? &known : id == lost.id ? &lost : NULL;
 }
 
 bool
-x_takes(struct guid *d)
+x_takes(struct gui *d)
 {
 	(void)d;
 	return !x_full;
 }
 
 bool
-x_keeps_up(struct guid *d)
+x_keeps_up(struct gui *d)
 {
 	(void)d;
 	return last.count < x_most;
@@ -80,11 +80,12 @@ begin(unsigned minor)
 
 	if (g.loop == NULL)
 		g.loop = loop_new();
-	buf_free(&g.agent.in);
-	buf_free(&g.agent.out);
-	g.agent = (struct agent){.fd = -1, .motion_window = UINT32_MAX};
-	g.agent.in.max = 1 << 20;
-	g.agent.out.max = SEND_MAX;
+	buf_free(&g.link.in);
+	buf_free(&g.link.out);
+	g.link = (struct gui_link){.fd = -1};
+	g.agent = (struct agent){.motion_window = UINT32_MAX};
+	g.link.in.max = 1 << 20;
+	g.link.out.max = SEND_MAX;
 	g.root = (struct rect){0, 0, 1283, 801};
 	g.x.depth = 24;
 	memset(&last, 0, sizeof last);
@@ -98,7 +99,7 @@ say(uint32_t type, uint32_t window, const void *body, size_t n, uint32_t says)
 	const struct gui_hdr h = {type, window, says};
 
 	agent_take(&g, &h, sizeof h);
-	if (!g.agent.over && n > 0)
+	if (!g.link.over && n > 0)
 		agent_take(&g, body, n);
 }
 
@@ -113,14 +114,14 @@ handshakes(void **state)
 		const uint32_t ours = GUI_VERSION(minor < 8 ? minor : 8);
 
 		begin(minor);
-		assert_int_equal(g.agent.out.len, head + sizeof conf);
-		assert_memory_equal(buf_bytes(&g.agent.out) + head, conf, sizeof conf);
+		assert_int_equal(g.link.out.len, head + sizeof conf);
+		assert_memory_equal(buf_bytes(&g.link.out) + head, conf, sizeof conf);
 		if (head > 0)
-			assert_memory_equal(buf_bytes(&g.agent.out), &ours, 4);
-		assert_int_equal(g.agent.minor, minor < 8 ? minor : 8);
+			assert_memory_equal(buf_bytes(&g.link.out), &ours, 4);
+		assert_int_equal(g.link.minor, minor < 8 ? minor : 8);
 	}
 	begin(0x20000); /* 3.0 */
-	assert_true(g.agent.over);
+	assert_true(g.link.over);
 }
 
 static void
@@ -146,12 +147,12 @@ each_type(void **state)
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
 		begin(8);
 		say(good[i].type, good[i].window, body, good[i].n, (uint32_t)good[i].n);
-		assert_false(g.agent.over);
+		assert_false(g.link.over);
 		assert_string_equal(last.fn, good[i].fn);
 		assert_int_equal(last.id, good[i].window);
 		assert_int_equal(last.n, good[i].n);
 		assert_memory_equal(last.body, body, good[i].n < 64 ? good[i].n : 64);
-		assert_int_equal(g.agent.in.len, 0);
+		assert_int_equal(g.link.in.len, 0);
 	}
 	for (uint32_t type = 0; type < 300; type++) {
 		bool may = false;
@@ -161,7 +162,7 @@ each_type(void **state)
 		begin(8);
 		say(type, 5, NULL, 0, 0);
 		if (!may)
-			assert_true(g.agent.over && last.count == 0);
+			assert_true(g.link.over && last.count == 0);
 	}
 }
 
@@ -174,25 +175,25 @@ lengths(void **state)
 	for (uint32_t minor = 0; minor <= 8; minor++) {
 		begin(minor);
 		say(GUI_MAP, 5, body, 8, 9);
-		assert_int_equal(g.agent.over, minor >= GUI_STRICT);
+		assert_int_equal(g.link.over, minor >= GUI_STRICT);
 		assert_int_equal(last.count, minor < GUI_STRICT);
 		begin(minor);
 		say(GUI_CLIPBOARD_DATA, 100, body, 100, minor < 2 ? 7 : 100);
-		assert_false(g.agent.over);
+		assert_false(g.link.over);
 		assert_int_equal(last.n, 100);
 		begin(minor);
 		say(GUI_CLIPBOARD_DATA, 65001, NULL, 0, 65001);
-		assert_int_equal(g.agent.over, minor < 8);
+		assert_int_equal(g.link.over, minor < 8);
 	}
 	begin(8);
 	say(GUI_WINDOW_DUMP, 5, NULL, 0, 16 + 4 * GUI_REFS_MAX);
-	assert_false(g.agent.over);
+	assert_false(g.link.over);
 	begin(8);
 	say(GUI_WINDOW_DUMP, 5, NULL, 0, 16 + 4 * GUI_REFS_MAX + 1);
-	assert_true(g.agent.over);
+	assert_true(g.link.over);
 	begin(8);
 	say(GUI_CLIPBOARD_DATA, 5, NULL, 0, 256002);
-	assert_true(g.agent.over);
+	assert_true(g.link.over);
 }
 
 static void
@@ -203,13 +204,13 @@ whose(void **state)
 	(void)state;
 	begin(8);
 	say(GUI_CREATE, 5, body, 24, 24);
-	assert_true(g.agent.over && last.count == 0);
+	assert_true(g.link.over && last.count == 0);
 	begin(8);
 	say(GUI_MAP, 9, body, 8, 8);
-	assert_true(g.agent.over && last.count == 0);
+	assert_true(g.link.over && last.count == 0);
 	begin(8); /* X has lost it */
 	say(GUI_MAP, 6, body, 8, 8);
-	assert_false(g.agent.over);
+	assert_false(g.link.over);
 	assert_int_equal(last.count, 0);
 }
 
@@ -244,7 +245,7 @@ paused(void **state)
 	for (unsigned i = 0; i < 100; i++) {
 		const struct gui_hdr h = {GUI_UNMAP, 5, 0};
 
-		assert_true(buf_put(&g.agent.in, &h, sizeof h));
+		assert_true(buf_put(&g.link.in, &h, sizeof h));
 	}
 	agent_parse(&g);
 	assert_true(g.agent.paused);
@@ -263,16 +264,16 @@ behind(void **state)
 	begin(8);
 	x_most = 3;
 	g.win.n = 7;
-	g.x.exposed = 0;
+	g.pace.exposed = 0;
 	for (unsigned i = 0; i < 100; i++) {
 		const struct gui_hdr h = {GUI_UNMAP, 5, 0};
 
-		assert_true(buf_put(&g.agent.in, &h, sizeof h));
+		assert_true(buf_put(&g.link.in, &h, sizeof h));
 	}
 	agent_parse(&g);
 	assert_true(g.agent.paused);
 	assert_int_equal(last.count, 3);
-	assert_int_equal(g.x.exposed, 21);
+	assert_int_equal(g.pace.exposed, 21);
 	x_most = UINT_MAX;
 	g.win.n = 0;
 	agent_parse(&g);
@@ -289,23 +290,23 @@ sending(void **state)
 
 	(void)state;
 	begin(8);
-	buf_free(&g.agent.out);
+	buf_free(&g.link.out);
 	for (int i = 0; i < 10000; i++)
 		agent_motion(&g, 5, &m);
-	before = g.agent.out.len;
+	before = g.link.out.len;
 	assert_in_range(before, 4096, 4096 + 28);
 	agent_motion(&g, 6, &m); /* the last one of the other window comes before it */
-	assert_int_equal(g.agent.out.len, before + 28);
+	assert_int_equal(g.link.out.len, before + 28);
 	agent_send(&g, GUI_CLOSE, 5, NULL, 0); /* order stays */
-	assert_int_equal(g.agent.out.len, before + 56 + 12);
-	memcpy(hdr, buf_bytes(&g.agent.out) + before + 28, sizeof hdr);
+	assert_int_equal(g.link.out.len, before + 56 + 12);
+	memcpy(hdr, buf_bytes(&g.link.out) + before + 28, sizeof hdr);
 	assert_int_equal(hdr[0], GUI_MOTION);
 	assert_int_equal(hdr[1], 6);
-	memcpy(hdr, buf_bytes(&g.agent.out) + before + 56, sizeof hdr);
+	memcpy(hdr, buf_bytes(&g.link.out) + before + 56, sizeof hdr);
 	assert_int_equal(hdr[0], GUI_CLOSE);
-	while (!g.agent.over)
+	while (!g.link.over)
 		agent_send(&g, GUI_CLOSE, 5, NULL, 0);
-	assert_in_range(g.agent.out.len, SEND_MAX - 12, SEND_MAX);
+	assert_in_range(g.link.out.len, SEND_MAX - 12, SEND_MAX);
 }
 
 int

@@ -6,11 +6,12 @@
 # Each installs first what is missing.
 IMAGE = $(O)/image
 
-# What `make install` would put into Dom0, without what needs X.
-IMAGE_FROM = $(PROGS:%=$(O)/bin/%) $(foreach f,$(INSTALL_FILES),$(firstword $(subst :, ,$(f))))
-$(IMAGE)/prog/.done: $(IMAGE_FROM) install.sh
+# What `make install` would put into Dom0, without what needs X's libraries there; gui-agent is for the desktop template.
+IMAGE_X = guid gui-agent
+IMAGE_FROM = $(addprefix $(O)/bin/,$(PROGS) $(IMAGE_X)) $(foreach f,$(INSTALL_FILES),$(firstword $(subst :, ,$(f))))
+$(IMAGE)/prog/.done: $(IMAGE_FROM) install.sh image/files.mk
 	@rm -rf $(@D)
-	@$(MAKE) -s install HOST_PROGS= MANPAGES= DESTDIR=$(abspath $(@D))
+	@$(MAKE) -s install HOST_PROGS='$(IMAGE_X)' MANPAGES= DESTDIR=$(abspath $(@D))
 	@touch $@
 
 $(IMAGE)/versions: image/fetch
@@ -22,6 +23,14 @@ $(IMAGE)/kernels.done: image/mk-kernels image/extract-vmlinux image/common $(IMA
 $(IMAGE)/template.done: image/mk-template image/common $(wildcard image/template/*) $(IMAGE)/kernels.done $(IMAGE)/prog/.done
 	@echo image: template
 	@sh image/mk-template $(IMAGE)/root $(IMAGE)/prog $(IMAGE)
+	@touch $@
+# The same with an X server: not in the image, but beside it, as are Dom0's own (test/xen/tools.py).
+$(IMAGE)/windows.versions: image/fetch
+	@echo image: packages for windows
+	@sh image/fetch $(IMAGE) windows
+$(IMAGE)/desktop.done: image/mk-desktop image/common $(IMAGE)/template.done $(IMAGE)/windows.versions
+	@echo image: desktop
+	@sh image/mk-desktop $(IMAGE)/windows $(IMAGE)/root $(IMAGE)/prog $(IMAGE)
 	@touch $@
 $(IMAGE)/dom0.cpio: image/mk-dom0 image/common image/memory $(wildcard image/dom0/*) $(IMAGE)/template.done $(IMAGE)/prog/.done
 	@echo image: dom0

@@ -186,7 +186,7 @@ check-xen check-xen-all:
 	@if command -v qemu-system-x86_64 >/dev/null; then \
 		$(MAKE) -s BACKEND=xen deps-image && $(MAKE) -s BACKEND=xen $@-run; else \
 		echo '$@: skipped: no qemu-system-x86_64 on this machine'; fi
-$(O)/image/test.cpio: test/xen/tools.py test/xen/agent test/xen/prepare $(O)/image/versions
+$(O)/image/test.cpio: test/xen/tools.py test/xen/agent test/xen/prepare $(O)/image/versions $(O)/image/desktop.done
 	@echo test tools
 	@test/xen/tools.py $(O)/image/root/lib/modules/*[0-9]-amd64 $(O)/image
 # What tests have run inside a qube, where there is no Python.

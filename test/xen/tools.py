@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
 """tools.py MODULES OUT: the test add-on of the image, OUT/test.cpio (appended to Dom0's initramfs: the agent and the
-modules it needs) and OUT/tools.squashfs (a disk of Dom0's: python3 and the commands that tests use, which the image
-itself has not). MODULES is the image's /lib/modules/VERSION with its modules.dep. Packages are fetched and unpacked,
-not installed."""
+modules it needs) and OUT/tools.squashfs (a disk of Dom0's: python3, the commands that tests use, an X server and the
+desktop template, which the image itself has not). MODULES is the image's /lib/modules/VERSION with its modules.dep;
+OUT/windows and OUT/desktop are there. Packages are fetched and unpacked, not installed."""
 import os, re, shutil, subprocess, sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -17,6 +17,7 @@ LIBRARIES = ["libX11.so.6"]
 BIN = """cat chmod chown cp cut date df dd du env head id kill ln ls mkdir mkfifo mknod mktemp mv nice nproc od printf
     readlink realpath rm rmdir seq sha256sum sleep sort stat tail tee test timeout touch tr true truncate uniq wc
     find xargs grep sed mawk pgrep pkill ps free setpriv unshare nsenter prlimit findmnt dash""".split()
+X = "Xvfb xkbcomp".split()
 MODULES = "virtio_pci virtio_console virtio_blk 9pnet_virtio 9p squashfs overlay".split()
 ZONES = "usr/bin", "bin", "usr/sbin", "sbin"
 
@@ -53,7 +54,7 @@ def libraries(root, path, have):
             libraries(root, have[name], have)
 
 
-def tools(root, out, tree):
+def tools(root, windows, desktop, out, tree):
     shutil.rmtree(tree, ignore_errors=True)
     os.makedirs(tree + "/bin"), os.makedirs(tree + "/lib"), os.makedirs(tree + "/share")
     libs, py = {}, root + "/usr/lib/python3.11"
@@ -61,6 +62,12 @@ def tools(root, out, tree):
         src = first(root, name, ZONES)
         shutil.copy2(src, tree + "/bin/" + name)
         libraries(root, src, libs)
+    for name in X:
+        src = first(windows, name, ZONES)
+        shutil.copy2(src, tree + "/bin/" + name)
+        libraries(windows, src, libs)
+    shutil.copytree(windows + "/usr/share/X11/xkb", tree + "/share/xkb", symlinks=True, ignore=shutil.ignore_patterns("*.xml"))
+    shutil.copytree(desktop, tree + "/desktop", symlinks=True)
     for name in LIBRARIES:
         libs[name] = first(root, name, ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"))
         libraries(root, libs[name], libs)
@@ -88,6 +95,11 @@ for f in *.so*; do
 done
 ln -sfn /test/lib/python3.11 /usr/lib/python3.11
 ln -sfn /test/bin/python3 /usr/bin/python3
+# Where the X server looks.
+mkdir -p /usr/share/X11
+ln -sfn /test/share/xkb /usr/share/X11/xkb
+ln -sfn /test/bin/xkbcomp /usr/bin/xkbcomp
+ln -sfn /test/desktop /var/lib/qubes/vm-kernels/desktop
 """)
     os.chmod(tree + "/links", 0o755)
     subprocess.run(["mksquashfs", tree, out + ".tmp", "-comp", "zstd", "-Xcompression-level", "3", "-all-root",
@@ -154,7 +166,7 @@ def main():
     modules, out = sys.argv[1], os.path.abspath(sys.argv[2])
     os.makedirs(out, exist_ok=True)
     root = fetch(out + "/tools.pkg")
-    tools(root, out + "/tools.squashfs", out + "/tools.pkg/tree")
+    tools(root, out + "/windows", out + "/desktop", out + "/tools.squashfs", out + "/tools.pkg/tree")
     cpio(modules, out + "/test.cpio", out + "/tools.pkg/cpio")
 
 

@@ -99,9 +99,9 @@ install: all
 	FILES='$(INSTALL_FILES)' MANPAGES='$(MANPAGES)' sh ./install.sh
 
 ifneq ($(BACKEND),xen)
-image run-image xen-demo:
+image run-image desktop xen-demo:
 	@$(MAKE) -s BACKEND=xen $@
-.PHONY: image run-image xen-demo
+.PHONY: image run-image desktop xen-demo
 endif
 
 include test/test.mk

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: ISC
 # The image: Xen, Dom0 and the minimal template, from the distribution's packages and our programs.
 #	make BACKEND=xen image		what QEMU boots, and a disc for real machines; sizes by part
+#	make BACKEND=xen desktop	the template for qubes with windows; to be copied to /var/lib/qubes/vm-kernels
 #	make BACKEND=xen run-image	boots it, with two qubes and a shell
-#	make BACKEND=xen xen-demo	boots it, runs test/demo there, powers off
+#	make BACKEND=xen xen-demo	boots it, runs test/demo there: xen-demo.png
 # Each installs first what is missing.
 IMAGE = $(O)/image
 
@@ -41,8 +42,8 @@ $(IMAGE)/test-modules.cpio: image/mk-test-modules image/common $(IMAGE)/kernels.
 $(IMAGE)/cubicle.iso: image/mk-iso image/machine $(IMAGE)/dom0.cpio
 	@echo image: disc
 	@sh image/mk-iso $(IMAGE)
-$(IMAGE)/demo.cpio: image/mk-demo image/common test/demo $(IMAGE)/versions
-	@sh image/mk-demo $(IMAGE)/root test/demo $(IMAGE)
+$(IMAGE)/qubes.cpio: image/mk-qubes image/common $(IMAGE)/versions
+	@sh image/mk-qubes $(IMAGE)/root $(IMAGE)
 
 deps-image:
 	@sh ./deps.sh image
@@ -50,10 +51,12 @@ deps-image:
 image: deps-image
 	@$(MAKE) -s $(IMAGE)/cubicle.iso $(IMAGE)/test-modules.cpio
 	@cat $(IMAGE)/sizes
+desktop: deps-image
+	@$(MAKE) -s $(IMAGE)/desktop.done
 run-image: deps-image
-	@$(MAKE) -s $(IMAGE)/dom0.cpio $(IMAGE)/demo.cpio
-	@sh image/run -a $(IMAGE)/demo.cpio -k cubicle.qubes $(IMAGE)
+	@$(MAKE) -s $(IMAGE)/dom0.cpio $(IMAGE)/qubes.cpio
+	@sh image/run -a $(IMAGE)/qubes.cpio $(IMAGE)
 xen-demo: deps-image
-	@$(MAKE) -s $(IMAGE)/dom0.cpio $(IMAGE)/demo.cpio
-	@sh image/demo $(IMAGE)
-.PHONY: deps-image image run-image xen-demo
+	@$(MAKE) -s $(IMAGE)/dom0.cpio $(IMAGE)/test.cpio
+	@test/xen/demo $(O)
+.PHONY: deps-image image desktop run-image xen-demo

@@ -3,7 +3,7 @@
 client of it that looks at windows, properties and pixels and plays window manager, tray and person."""
 import mmap, os, random, select, shutil, signal, socket, struct, subprocess, tempfile, threading, time
 
-from tap import LIMIT, SLOW, until
+from tap import LIMIT, SLOW, XEN, until
 
 (KEYPRESS, BUTTON, MOTION, CROSSING, FOCUS, RESIZE, CREATE, DESTROY, MAP, UNMAP, CONFIGURE, MFNDUMP, SHMIMAGE, CLOSE, EXECUTE,
  CLIPBOARD_REQ, CLIPBOARD_DATA, WMNAME, KEYMAP, DOCK, HINTS, FLAGS, WMCLASS, DUMP, CURSOR, DUMP_ACK) = range(124, 150)
@@ -14,6 +14,8 @@ TO_AGENT = {KEYPRESS: 20, BUTTON: 20, MOTION: 16, CROSSING: 28, FOCUS: 12, DESTR
             KEYMAP: 32, FLAGS: 8, DUMP_ACK: 0}
 WIDTH, HEIGHT = 1280, 800
 RED = 0xcc0000
+# Of a qube that has an X server.
+DESKTOP = "kernel = desktop\nvirt_mode = pv\nmemory = 192\n" if XEN else ""
 
 
 # --- an X server, and a client of it ---

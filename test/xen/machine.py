@@ -217,7 +217,7 @@ def main():
             for c in a.args:
                 began = time.monotonic()
                 code = m.run(c, a.limit, stream)[0]
-                print("# %.2f s: %s" % (time.monotonic() - began, c), flush=True)
+                print("# %.2f s: %.60s" % (time.monotonic() - began, c), flush=True)
                 if code:
                     return code
             if state:

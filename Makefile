@@ -66,7 +66,11 @@ $(O)/hobj/%.o: %.c config.mk Makefile | gen
 # The system-call filters are made on the building machine and embedded (build-tools/filter-gen.c).
 FILTERS = $(wildcard $(ROOMS:%=%/*.filter))
 GEN = $(foreach f,$(FILTERS),$(O)/gen/$(basename $(notdir $(f))).filter.h)
-gen: $(GEN)
+gen: $(GEN) $(O)/gen/cursors.inc
+# {"NAME", NUMBER}, for each glyph of X's cursor font.
+$(O)/gen/cursors.inc: /usr/include/X11/cursorfont.h
+	@mkdir -p $(@D)
+	sed -n '/num_glyphs/d; s/^#define XC_\([A-Za-z0-9_]*\) \([0-9]*\).*/{"\1", \2},/p' $< > $@.tmp && mv $@.tmp $@
 $(O)/filter-gen: build-tools/filter-gen.c
 	@mkdir -p $(@D)
 	$(HOSTCC) -D_GNU_SOURCE -std=c11 -O1 $(WARN) -o $@ $< -lseccomp

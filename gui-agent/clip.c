@@ -6,8 +6,6 @@
 
 #include "ga.h"
 
-#define WORDS (GUI_CLIPBOARD_MAX / 4 + 1)
-
 /* ---- out ---- */
 
 static void
@@ -30,80 +28,65 @@ on_clipboard_req(struct gui *g, const struct msg *m)
 	ask(g);
 }
 
-/* Too much is told by one byte too many. */
+/* What came. Too much is told by one byte too many. */
 static void
-answer(struct gui *g, const void *p, size_t n)
+answer(struct gui *g)
 {
-	const size_t most =
-	    g->link.minor < GUI_BIG_CLIPBOARD ? GUI_CLIPBOARD_OLD : GUI_CLIPBOARD_MAX;
+	const size_t n = g->clip.in.len, most = g->link.minor < GUI_BIG_CLIPBOARD
+						    ? GUI_CLIPBOARD_OLD
+						    : GUI_CLIPBOARD_MAX;
 
-	if (g->clip.asked)
-		link_send(g, GUI_CLIPBOARD_DATA, g->clip.window, p, n < most ? n : most);
-	g->clip.asked = g->clip.incr = false;
+	link_send(
+	    g, GUI_CLIPBOARD_DATA, g->clip.window, buf_bytes(&g->clip.in), n < most ? n : most);
+	g->clip.asked = false;
 	buf_free(&g->clip.in);
 }
 
-static void
-on_value(struct gui *g, const struct answer *a)
-{
-	const xcb_get_property_reply_t *r = a->p;
-	const size_t n = r != NULL && r->format == 8 ? r->value_len : 0;
-
-	if (r != NULL && r->bytes_after > 0) /* then X leaves it there */
-		xcb_delete_property(g->x.c, g->screen.own, g->x.atom[A_QUBES_CLIPBOARD]);
-	if (!g->clip.asked)
-		return;
-	if (r != NULL && r->type == g->x.atom[A_INCR]) {
-		g->clip.incr = true; /* more follows, an end of 0 bytes at last */
-		return;
-	}
-	if (!g->clip.incr) {
-		answer(g, r != NULL ? xcb_get_property_value(r) : NULL, n);
-		return;
-	}
-	if (n == 0) {
-		answer(g, buf_bytes(&g->clip.in), g->clip.in.len);
-		return;
-	}
-	g->clip.in.max = GUI_CLIPBOARD_MAX;
-	(void)buf_put(&g->clip.in, xcb_get_property_value(r),
-	    n < buf_room(&g->clip.in) ? n : buf_room(&g->clip.in));
-}
-
+/* The property that was asked for, or a piece of it. */
 static void
 take(struct gui *g)
 {
-	x_expect(&g->x,
-	    xcb_get_property(g->x.c, 1, g->screen.own, g->x.atom[A_QUBES_CLIPBOARD],
-		XCB_GET_PROPERTY_TYPE_ANY, 0, WORDS)
-		.sequence,
-	    on_value, 0);
+	xcb_get_property_reply_t *r = x_get(get_property, g->x.c, 1, g->screen.own,
+	    g->x.atom[A_QUBES_CLIPBOARD], XCB_GET_PROPERTY_TYPE_ANY, 0, GUI_CLIPBOARD_MAX / 4 + 1);
+	const size_t n = r != NULL && r->format == 8 ? r->value_len : 0,
+		     room = GUI_CLIPBOARD_MAX - g->clip.in.len;
+
+	if (r != NULL && r->bytes_after > 0) /* then X leaves it there */
+		xcb_delete_property(g->x.c, g->screen.own, g->x.atom[A_QUBES_CLIPBOARD]);
+	g->clip.in.max = GUI_CLIPBOARD_MAX;
+	if (n > 0)
+		(void)buf_put(&g->clip.in, xcb_get_property_value(r), n < room ? n : room);
+	if (r != NULL && r->type == g->x.atom[A_INCR])
+		g->clip.incr = true; /* more follows, an end of 0 bytes at last */
+	else if (!g->clip.incr || n == 0)
+		answer(g);
+	free(r);
 }
 
-bool
-clip_property(struct gui *g, const xcb_property_notify_event_t *e)
+/* What is set before the owner's answer is no piece of it. */
+void
+clip_piece(struct gui *g, const xcb_property_notify_event_t *e)
 {
-	if (e->window != g->screen.own)
-		return false;
 	if (g->clip.asked && g->clip.taken && e->atom == g->x.atom[A_QUBES_CLIPBOARD] &&
 	    e->state == XCB_PROPERTY_NEW_VALUE)
 		take(g);
-	return true;
 }
 
-static void
-on_notify(struct gui *g, const xcb_selection_notify_event_t *e)
+void
+selection_notify(struct gui *g, const void *event)
 {
+	const xcb_selection_notify_event_t *e = event;
+
 	if (!g->clip.asked || e->requestor != g->screen.own)
 		return;
 	if (e->property != XCB_NONE) {
-		g->clip.taken = true; /* what is set from now on are the pieces that follow */
+		g->clip.taken = true;
 		take(g);
 	} else if (!g->clip.plain) {
 		g->clip.plain = true;
 		ask(g);
 	} else {
-		answer(g, NULL, 0);
+		answer(g);
 	}
 }
 
@@ -120,9 +103,19 @@ on_clipboard_data(struct gui *g, const struct msg *m)
 	xcb_set_selection_owner(g->x.c, g->screen.own, XCB_ATOM_PRIMARY, XCB_CURRENT_TIME);
 }
 
-static void
-on_request(struct gui *g, const xcb_selection_request_event_t *e)
+void
+selection_clear(struct gui *g, const void *event)
 {
+	const xcb_selection_clear_event_t *e = event;
+
+	if (e->selection == g->x.atom[A_CLIPBOARD])
+		buf_free(&g->clip.data);
+}
+
+void
+selection_request(struct gui *g, const void *event)
+{
+	const xcb_selection_request_event_t *e = event;
 	const xcb_atom_t *a = g->x.atom;
 	const xcb_atom_t targets[] = {a[A_TARGETS], a[A_UTF8_STRING], a[A_TEXT], XCB_ATOM_STRING};
 	xcb_selection_notify_event_t answered = {.response_type = XCB_SELECTION_NOTIFY,
@@ -136,29 +129,10 @@ on_request(struct gui *g, const xcb_selection_request_event_t *e)
 		x_words(&g->x, e->requestor, answered.property, XCB_ATOM_ATOM, targets, 4);
 	else if (e->target == a[A_UTF8_STRING] || e->target == a[A_TEXT] ||
 		 e->target == XCB_ATOM_STRING)
-		xcb_change_property(g->x.c, XCB_PROP_MODE_REPLACE, e->requestor, answered.property,
-		    e->target == a[A_TEXT] ? a[A_UTF8_STRING] : e->target, 8,
-		    (uint32_t)g->clip.data.len, buf_bytes(&g->clip.data));
+		x_text(&g->x, e->requestor, answered.property,
+		    e->target == a[A_TEXT] ? a[A_UTF8_STRING] : e->target, buf_bytes(&g->clip.data),
+		    g->clip.data.len);
 	else
 		answered.property = XCB_NONE;
 	xcb_send_event(g->x.c, 0, e->requestor, 0, (const char *)&answered);
-}
-
-void
-clip_event(struct gui *g, const xcb_generic_event_t *e)
-{
-	const xcb_selection_clear_event_t *c = (const xcb_selection_clear_event_t *)e;
-
-	switch (e->response_type & 0x7f) {
-	case XCB_SELECTION_NOTIFY:
-		on_notify(g, (const xcb_selection_notify_event_t *)e);
-		break;
-	case XCB_SELECTION_REQUEST:
-		on_request(g, (const xcb_selection_request_event_t *)e);
-		break;
-	default:
-		if (c->selection == g->x.atom[A_CLIPBOARD])
-			buf_free(&g->clip.data);
-		break;
-	}
 }

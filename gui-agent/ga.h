@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * gui-agent: the windows of a qube's X server, told to Dom0's guid over the wire of
- * guid/gui-proto.h (spec/gui). What is to be told is kept as state, not as messages: a bit for each
- * kind of message of a window (enum due), sent when the channel has room, in one order. So a slow
- * guid costs no memory, and a new one is told everything by setting all the bits.
+ * guid/gui-proto.h (spec/gui). What is to be told is kept as a bit for each kind of message of a
+ * window (enum due); when the channel has room, X is asked, its answer waited for, and that is
+ * sent, in one order. So a slow guid costs no memory, what it hears is what there is then, and a
+ * new one is told everything by setting all the bits.
  */
 #ifndef GA_H
 #define GA_H
@@ -11,9 +12,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <xcb/damage.h>
 #include <xcb/xcb.h>
 
+#include "buf.h"
 #include "display/gui-link.h"
 #include "display/x.h"
 #include "log.h"
@@ -26,13 +29,15 @@
 /* clang-format off */
 #define ATOMS(X) \
 	X(WM_S0) X(WM_STATE) X(WM_PROTOCOLS) X(WM_DELETE_WINDOW) X(WM_TAKE_FOCUS) \
-	X(WM_CHANGE_STATE) X(_NET_SUPPORTED) X(_NET_SUPPORTING_WM_CHECK) X(_NET_WM_NAME) \
-	X(_NET_WM_STATE) X(_NET_WM_STATE_FULLSCREEN) X(_NET_WM_STATE_DEMANDS_ATTENTION) \
-	X(_NET_WM_STATE_HIDDEN) X(_NET_ACTIVE_WINDOW) X(_NET_CLOSE_WINDOW) X(_NET_FRAME_EXTENTS) \
+	X(WM_CHANGE_STATE) X(_NET_SYSTEM_TRAY_S0) X(_NET_SYSTEM_TRAY_OPCODE) \
+	X(_NET_SYSTEM_TRAY_VISUAL) X(MANAGER) X(_XEMBED) X(CLIPBOARD) X(TARGETS) X(INCR) \
+	X(UTF8_STRING) X(COMPOUND_TEXT) X(TEXT) X(QUBES_CLIPBOARD) \
+	/* what a window manager supports: */ \
+	X(_NET_SUPPORTED) X(_NET_SUPPORTING_WM_CHECK) X(_NET_WM_NAME) X(_NET_WM_STATE) \
+	X(_NET_WM_STATE_FULLSCREEN) X(_NET_WM_STATE_DEMANDS_ATTENTION) X(_NET_WM_STATE_HIDDEN) \
+	X(_NET_ACTIVE_WINDOW) X(_NET_CLOSE_WINDOW) X(_NET_FRAME_EXTENTS) \
 	X(_NET_REQUEST_FRAME_EXTENTS) X(_NET_NUMBER_OF_DESKTOPS) X(_NET_CURRENT_DESKTOP) \
-	X(_NET_DESKTOP_GEOMETRY) X(_NET_WORKAREA) X(_NET_SYSTEM_TRAY_S0) \
-	X(_NET_SYSTEM_TRAY_OPCODE) X(_NET_SYSTEM_TRAY_VISUAL) X(MANAGER) X(_XEMBED) X(CLIPBOARD) \
-	X(TARGETS) X(INCR) X(UTF8_STRING) X(TEXT) X(QUBES_CLIPBOARD)
+	X(_NET_DESKTOP_GEOMETRY) X(_NET_WORKAREA)
 /* clang-format on */
 enum atom {
 #define A_(name) A_##name,
@@ -40,23 +45,22 @@ enum atom {
 #undef A_
 	    ATOMS_N
 };
+_Static_assert(ATOMS_N <= X_ATOMS_MAX, "struct x has room");
 
 /* In this order they are told. */
 enum due {
 	DUE_UNMAP = 1,
-	DUE_CREATE = 2,
-	DUE_CONFIGURE = 4,
-	DUE_DUMP = 8,
-	DUE_CLASS = 16,
-	DUE_HINTS = 32,
-	DUE_FLAGS = 64,
+	DUE_PLACE = 2, /* CREATE, or CONFIGURE */
+	DUE_DUMP = 4,
+	DUE_CLASS = 8,
+	DUE_HINTS = 16,
+	DUE_NAME = 32,
+	DUE_PIXELS = 64,
 	DUE_SHOWN = 128, /* MAP, or DOCK */
-	DUE_NAME = 256,
-	DUE_PIXELS = 512,
-	DUE_DESTROY = 1024,
-	DUE_NEW = DUE_CREATE | DUE_CONFIGURE | DUE_DUMP | DUE_CLASS | DUE_HINTS | DUE_FLAGS |
-		  DUE_SHOWN | DUE_NAME,
-	DUES = 11
+	DUE_FLAGS = 256,
+	DUE_DESTROY = 512,
+	DUES = 10,
+	DUE_NEW = DUE_DESTROY - DUE_PLACE /* all between */
 };
 
 /* Memory that Dom0 may read, whole pages. */
@@ -70,39 +74,32 @@ struct pages {
 
 struct window {
 	xcb_window_t id, icon; /* icon: what is embedded in this one of ours */
-	struct window *same, *next_due;
-	struct rect at; /* with its border */
+	LIST_ENTRY(window) same;
+	TAILQ_ENTRY(window) queue; /* while anything is due */
+	unsigned due;
+	struct rect at; /* with its border; as guid was told */
 	int border;
-	uint8_t depth;
-	bool known;    /* X has said what it is */
 	bool override; /* as X has it */
-	bool mapped;   /* in X, or an icon for the tray */
-	bool ready;    /* and its properties are known: it may be told */
-	bool gone;     /* X has it no more; its id is guid's until it has acknowledged DESTROY */
-	bool again;    /* gone, and X has another one of that id */
-	bool is_due;
-
+	bool mapped;
+	bool gone;  /* X has it no more; its id is guid's until it has acknowledged DESTROY */
+	bool again; /* gone, and X has mapped another one of that id */
 	bool created, shown; /* guid knows */
 	bool ack;	     /* guid waits for a CONFIGURE */
-	unsigned due, dumps; /* dumps that guid has not acknowledged */
-
-	xcb_window_t transient;
-	char name[128];
-	bool net_name;
-	struct gui_wmclass class;
-	struct gui_hints hints;
-	struct gui_flags flags;
-	uint32_t state; /* GUI_FULLSCREEN, ...: as the property says */
-	bool no_input, urgent, deletes, takes_focus;
+	bool urgent;
+	struct gui_flags flags; /* to be told */
+	uint32_t state;		/* GUI_FULLSCREEN, ...: as the property says */
 
 	xcb_pixmap_t pixmap;
 	xcb_damage_damage_t damage;
 	struct pages *pages, *retired;
-	struct rect dirty, reading;
-	size_t at_offset;
-	uint32_t image, reading_image; /* which of all that ever were */
-	bool is_reading, painted;      /* painted: the pages are its picture */
+	unsigned dumps; /* that guid has not acknowledged */
+	struct rect dirty;
 };
+LIST_HEAD(windows, window);
+TAILQ_HEAD(window_queue, window);
+
+/* What X says. */
+typedef void event_fn(struct gui *g, const void *event);
 
 /* A message of guid's, of a window that it knows of. */
 struct msg {
@@ -120,13 +117,6 @@ struct msg {
 };
 typedef void message_fn(struct gui *g, const struct msg *m);
 
-struct clip {
-	struct buf data; /* what we own */
-	struct buf in;	 /* what comes in pieces */
-	uint32_t window; /* asked for by */
-	bool asked, taken, incr, plain;
-};
-
 struct gui {
 	struct loop *loop;
 	struct x x;
@@ -135,38 +125,37 @@ struct gui {
 		xcb_visualid_t visual;
 		int w, h;
 		uint8_t damage, fixes;
-		bool randr;
 	} screen;
 	struct gui_link link;
 	struct {
 		uint32_t self, peer, w, h; /* w, h: of Dom0's screen */
-		bool greeted, versioned;
 	} dom0;
 	struct {
-		struct window *hash[WINDOW_HASH];
+		struct windows hash[WINDOW_HASH];
+		struct window_queue due;
 		size_t n;
-		struct window *due, **due_last;
 	} win;
 	struct {
 		int fd; /* gntalloc; a directory */
 		uint32_t next;
 	} share;
 	struct {
-		uint8_t *p;
-		uint32_t seg, images;
-		size_t used, reads;
-		bool full; /* wait for what X reads */
+		uint8_t *p; /* what X puts there is copied to a window's pages */
+		uint32_t seg;
 		struct log_limit none;
 	} px;
 	struct {
 		xcb_window_t pointer, focus;
-		uint8_t down[32], modifier[32];
-		uint8_t lock_key[2]; /* of Lock and Mod2 */
-		int locks;	     /* -1: not known */
 		uint16_t buttons;
-		uint32_t cursor;
+		xcb_atom_t cursor; /* its name */
+		bool cursor_due;
 	} in;
-	struct clip clip;
+	struct {
+		struct buf data; /* what we own */
+		struct buf in;	 /* what comes in pieces */
+		uint32_t window; /* asked for by */
+		bool asked, taken, incr, plain;
+	} clip;
 };
 
 /* link.c: the channel */
@@ -181,37 +170,40 @@ void link_bad(struct gui *g, const char *why); /* this guid's session ends */
 
 /* x.c: the screen, what comes */
 void screen_open(struct gui *g);
-void screen_fit(struct gui *g); /* as large as Dom0's, if it can be */
+void screen_fit(struct gui *g);	 /* as large as Dom0's, if it can be */
 bool screen_turn(struct gui *g); /* something came */
-void wm_start(struct gui *g);
-void wm_screen(struct gui *g);
+/* What X answers, waited for, to be freed; NULL: an error. */
+#define x_get(what, ...) xcb_##what##_reply(X_FIRST(__VA_ARGS__, ), xcb_##what(__VA_ARGS__), NULL)
+#define X_FIRST(c, ...) c
 
 /* window.c: which there are, and what guid is to be told of them */
 struct window *window_find(const struct gui *g, uint32_t id);
-struct window *window_new(struct gui *g, xcb_window_t id, struct rect outer, int border);
+struct window *window_new(struct gui *g, xcb_window_t id);
 void window_due(struct gui *g, struct window *w, unsigned due);
-void window_ready(struct gui *g, struct window *w);
 void windows_tell(struct gui *g);
-void windows_again(struct gui *g); /* a new guid */
+bool windows_wait(const struct gui *g); /* to be told, and could be */
+void windows_again(struct gui *g);	/* a new guid */
 void windows_scan(struct gui *g);
-void window_event(struct gui *g, const xcb_generic_event_t *e);
+event_fn destroy_notify, map_notify, unmap_notify, reparent_notify, configure_notify, map_request,
+    configure_request;
 message_fn on_destroyed, on_map, on_configure, on_close, on_dump_ack;
 
 /* props.c: what clients say of their windows */
-void props_ask(struct gui *g, struct window *w); /* all; then window_ready */
-void props_changed(struct gui *g, const xcb_property_notify_event_t *e);
-void props_state(struct gui *g, struct window *w, uint32_t state);
-void props_message(struct gui *g, const xcb_client_message_event_t *e);
+typedef void tell_fn(struct gui *g, struct window *w);
+tell_fn tell_class, tell_hints, tell_name, tell_flags;
+uint32_t props_transient(struct gui *g, const struct window *w);
+bool props_input(struct gui *g, const struct window *w); /* it may be given the focus */
+bool props_protocol(struct gui *g, const struct window *w, enum atom protocol);
+void props_wish(struct gui *g, struct window *w); /* the state it wants to be shown in */
+event_fn property_notify, client_message;
 message_fn on_flags;
 
 /* pixels.c, share.c */
 void pixels_start(struct gui *g);
 void pixels_show(struct gui *g, struct window *w); /* mapped, or of another size */
 void pixels_hide(struct gui *g, struct window *w);
-void pixels_dump(struct gui *g, struct window *w);
-void pixels_damage(struct gui *g, const xcb_damage_notify_event_t *e);
-void pixels_all(struct gui *g, struct window *w);
-void pixels_read(struct gui *g, struct window *w);
+tell_fn pixels_dump, pixels_read;
+event_fn damage_notify;
 void pixels_forget(struct gui *g, struct window *w);
 const char *share_open(struct gui *g);
 struct pages *share_new(struct gui *g, size_t n); /* NULL, errno */
@@ -219,24 +211,27 @@ void share_free(struct gui *g, struct pages *p);
 
 /* input.c */
 void input_start(struct gui *g);
-void input_mapping(struct gui *g);
 void input_release(struct gui *g); /* all that is down */
 void input_gone(struct gui *g, const struct window *w);
-void input_cursor(struct gui *g, xcb_atom_t name);
+void input_tell(struct gui *g);
+event_fn cursor_notify;
 message_fn on_key, on_button, on_motion, on_crossing, on_focus, on_keymap;
 
-/* tray.c */
+/* tray.c: what a window manager and a tray say of themselves, and icons */
+void wm_start(struct gui *g);
+void wm_screen(struct gui *g);
 void tray_start(struct gui *g);
 void tray_dock(struct gui *g, xcb_window_t icon);
 void tray_lost(struct gui *g, xcb_window_t parent, xcb_window_t icon);
 
 /* clip.c */
-void clip_event(struct gui *g, const xcb_generic_event_t *e);
-bool clip_property(struct gui *g, const xcb_property_notify_event_t *e);
+event_fn selection_clear, selection_request, selection_notify;
+void clip_piece(struct gui *g, const xcb_property_notify_event_t *e); /* of our own window */
 message_fn on_clipboard_req, on_clipboard_data;
 
 /* pure.c */
-void text_title(char out[128], const uint8_t *p, size_t n, bool latin1); /* UTF-8, ended */
+enum text { TEXT_UTF8, TEXT_LATIN1, TEXT_COMPOUND };
+void text_title(char out[128], const void *text, size_t n, enum text kind); /* UTF-8, ended */
 uint32_t input_glyph(const char *name); /* of X's cursor font; 0: none */
 
 /* server.c: the qube's X server, when process 1 starts us */

@@ -16,11 +16,9 @@ static void on_x(struct loop *l, int fd, short revents, void *arg);
 void
 link_turn(struct gui *g)
 {
-	bool full = false;
 	int n = 0;
 
 	if (g->x.c == NULL) { /* as a qube's: there is no X server before there is a guid */
-		gui_flush(&g->link);
 		link_watch(g);
 		if (g->link.hello)
 			loop_stop(g->loop, 0);
@@ -28,12 +26,9 @@ link_turn(struct gui *g)
 	}
 	do {
 		windows_tell(g);
-		full = !link_room(g);
-		gui_flush(&g->link);
 		link_watch(g);
-		full = full && link_room(g); /* no longer */
 		xcb_flush(g->x.c);
-	} while ((screen_turn(g) || full) && ++n < ROUNDS);
+	} while ((screen_turn(g) || windows_wait(g)) && ++n < ROUNDS);
 	if (n == ROUNDS && loop_after(g->loop, 0, on_x, g) == 0)
 		die("no memory");
 }

@@ -11,13 +11,11 @@
 
 #include "ga.h"
 
-static const uint16_t lock_mask[2] = {XCB_MOD_MASK_LOCK, XCB_MOD_MASK_2};
+#define FIRST_KEY 8
+#define LAST_BUTTON 15
 
-static bool
-bit(const uint8_t *map, uint32_t n)
-{
-	return map[n / 8] >> n % 8 & 1;
-}
+/* Rows of X's table of modifiers, which its masks follow. */
+enum { ROW_LOCK = 1, ROW_NUM = 4, ROWS = 8 };
 
 static void
 fake(struct gui *g, uint8_t type, uint8_t detail, int x, int y)
@@ -63,7 +61,7 @@ on_button(struct gui *g, const struct msg *m)
 {
 	const struct gui_key *b = &m->u.key;
 
-	if (b->code == 0 || b->code > 15 ||
+	if (b->code == 0 || b->code > LAST_BUTTON ||
 	    (b->type != XCB_BUTTON_PRESS && b->type != XCB_BUTTON_RELEASE))
 		return;
 	point(g, m->w, b->x, b->y);
@@ -76,50 +74,76 @@ on_button(struct gui *g, const struct msg *m)
 
 /* ---- keys ---- */
 
-static void
-key(struct gui *g, uint8_t code, bool press)
+static bool
+is_modifier(const xcb_get_modifier_mapping_reply_t *r, uint8_t code)
 {
-	if (press)
-		g->in.down[code / 8] |= (uint8_t)(1u << code % 8);
-	else
-		g->in.down[code / 8] &= (uint8_t) ~(1u << code % 8);
-	fake(g, press ? XCB_KEY_PRESS : XCB_KEY_RELEASE, code, 0, 0);
+	const xcb_keycode_t *keys = xcb_get_modifier_mapping_keycodes(r);
+	const int per = r->keycodes_per_modifier;
+
+	for (int i = 0; i < ROWS * per; i++)
+		if (keys[i] == code && i / per != ROW_LOCK && i / per != ROW_NUM)
+			return true;
+	return false;
 }
 
+/* What is not down in Dom0 goes up here, and modifiers go down. */
 static void
-on_locks(struct gui *g, const struct answer *a)
+same_keys(struct gui *g, const uint8_t want[32])
 {
-	const xcb_query_pointer_reply_t *r = a->p;
+	xcb_query_keymap_reply_t *now = x_get(query_keymap, g->x.c);
+	xcb_get_modifier_mapping_reply_t *r = x_get(get_modifier_mapping, g->x.c);
 
-	if (r != NULL)
-		g->in.locks = r->mask & (XCB_MOD_MASK_LOCK | XCB_MOD_MASK_2);
+	for (unsigned i = FIRST_KEY; now != NULL && r != NULL && i < 256; i++) {
+		const bool down = now->keys[i / 8] >> i % 8 & 1, wanted = want[i / 8] >> i % 8 & 1;
+
+		if (down && !wanted)
+			fake(g, XCB_KEY_RELEASE, (uint8_t)i, 0, 0);
+		else if (wanted && !down && is_modifier(r, (uint8_t)i))
+			fake(g, XCB_KEY_PRESS, (uint8_t)i, 0, 0);
+	}
+	free(now);
+	free(r);
 }
 
-static void
-ask_locks(struct gui *g)
+void
+on_keymap(struct gui *g, const struct msg *m)
 {
-	g->in.locks = -1;
-	x_expect(&g->x, xcb_query_pointer(g->x.c, g->x.root).sequence, on_locks, 0);
+	same_keys(g, m->p);
+}
+
+void
+input_release(struct gui *g)
+{
+	static const uint8_t none[32];
+
+	same_keys(g, none);
+	for (uint8_t i = 1; i <= LAST_BUTTON; i++)
+		if (g->in.buttons >> i & 1)
+			fake(g, XCB_BUTTON_RELEASE, i, 0, 0);
+	g->in.buttons = 0;
 }
 
 /* Caps lock and num lock are as in Dom0, where they may have been pressed in another window. */
 static void
 same_locks(struct gui *g, const struct gui_key *m)
 {
-	for (size_t i = 0; i < 2; i++) {
-		const uint8_t code = g->in.lock_key[i];
+	static const unsigned rows[] = {ROW_LOCK, ROW_NUM};
+	xcb_query_pointer_reply_t *now = x_get(query_pointer, g->x.c, g->x.root);
+	xcb_get_modifier_mapping_reply_t *r = x_get(get_modifier_mapping, g->x.c);
 
-		if (m->code == code && code != 0) {
-			ask_locks(g); /* answered after it */
-			return;
-		}
-		if (g->in.locks < 0 || code == 0 ||
-		    ((g->in.locks ^ (int)m->state) & lock_mask[i]) == 0)
+	for (size_t i = 0; now != NULL && r != NULL && i < 2; i++) {
+		const uint8_t code =
+		    r->keycodes_per_modifier == 0
+			? 0
+			: xcb_get_modifier_mapping_keycodes(r)[rows[i] * r->keycodes_per_modifier];
+
+		if (code == 0 || code == m->code || !((now->mask ^ m->state) & 1u << rows[i]))
 			continue;
-		key(g, code, true);
-		key(g, code, false);
-		g->in.locks ^= lock_mask[i];
+		fake(g, XCB_KEY_PRESS, code, 0, 0);
+		fake(g, XCB_KEY_RELEASE, code, 0, 0);
 	}
+	free(now);
+	free(r);
 }
 
 void
@@ -127,60 +151,12 @@ on_key(struct gui *g, const struct msg *m)
 {
 	const struct gui_key *k = &m->u.key;
 
-	if (k->code < 8 || k->code > 255 ||
+	if (k->code < FIRST_KEY || k->code > 255 ||
 	    (k->type != XCB_KEY_PRESS && k->type != XCB_KEY_RELEASE))
 		return;
 	if (k->type == XCB_KEY_PRESS)
 		same_locks(g, k);
-	key(g, (uint8_t)k->code, k->type == XCB_KEY_PRESS);
-}
-
-/* What is down in Dom0: what is not goes up here, and modifiers go down. */
-void
-on_keymap(struct gui *g, const struct msg *m)
-{
-	const uint8_t *map = m->p;
-
-	for (uint32_t i = 8; i < 256; i++)
-		if (bit(g->in.down, i) ? !bit(map, i) : bit(map, i) && bit(g->in.modifier, i))
-			key(g, (uint8_t)i, bit(map, i));
-}
-
-void
-input_release(struct gui *g)
-{
-	for (uint32_t i = 8; i < 256; i++)
-		if (bit(g->in.down, i))
-			key(g, (uint8_t)i, false);
-	for (uint8_t i = 1; i < 16; i++)
-		if (g->in.buttons >> i & 1)
-			fake(g, XCB_BUTTON_RELEASE, i, 0, 0);
-	g->in.buttons = 0;
-}
-
-static void
-on_modifiers(struct gui *g, const struct answer *a)
-{
-	const xcb_get_modifier_mapping_reply_t *r = a->p;
-	const uint8_t per = r != NULL ? r->keycodes_per_modifier : 0;
-	const xcb_keycode_t *code = r != NULL ? xcb_get_modifier_mapping_keycodes(r) : NULL;
-
-	memset(g->in.modifier, 0, sizeof g->in.modifier);
-	g->in.lock_key[0] = g->in.lock_key[1] = 0;
-	for (size_t i = 0; i < 8u * per; i++) {
-		const bool lock = i / per == 1, num = i / per == 4;
-
-		if ((lock || num) && g->in.lock_key[num] == 0)
-			g->in.lock_key[num] = code[i];
-		else if (!lock && !num)
-			g->in.modifier[code[i] / 8] |= (uint8_t)(1u << code[i] % 8);
-	}
-}
-
-void
-input_mapping(struct gui *g)
-{
-	x_expect(&g->x, xcb_get_modifier_mapping(g->x.c).sequence, on_modifiers, 0);
+	fake(g, (uint8_t)k->type, (uint8_t)k->code, 0, 0);
 }
 
 void
@@ -192,8 +168,6 @@ input_start(struct gui *g)
 	xcb_change_keyboard_control(g->x.c, XCB_KB_AUTO_REPEAT_MODE, &off);
 	xcb_xfixes_select_cursor_input(
 	    g->x.c, g->x.root, XCB_XFIXES_CURSOR_NOTIFY_MASK_DISPLAY_CURSOR);
-	input_mapping(g);
-	ask_locks(g);
 }
 
 /* ---- focus ---- */
@@ -202,7 +176,7 @@ static void
 active(struct gui *g, xcb_window_t w)
 {
 	g->in.focus = w;
-	x_words(&g->x, g->x.root, g->x.atom[A__NET_ACTIVE_WINDOW], XCB_ATOM_WINDOW, &w, 1);
+	x_word(&g->x, g->x.root, g->x.atom[A__NET_ACTIVE_WINDOW], XCB_ATOM_WINDOW, w);
 }
 
 void
@@ -219,10 +193,9 @@ on_focus(struct gui *g, const struct msg *m)
 	}
 	if (m->u.focus.type != XCB_FOCUS_IN || !w->mapped)
 		return;
-	ask_locks(g);
-	if (!w->no_input)
+	if (props_input(g, w))
 		xcb_set_input_focus(g->x.c, XCB_INPUT_FOCUS_NONE, to, XCB_CURRENT_TIME);
-	if (w->takes_focus)
+	if (props_protocol(g, w, A_WM_TAKE_FOCUS))
 		x_message(&g->x, w->id, w->id, g->x.atom[A_WM_PROTOCOLS], 0, take);
 	active(g, w->id);
 }
@@ -238,23 +211,29 @@ input_gone(struct gui *g, const struct window *w)
 
 /* ---- the cursor ---- */
 
-static void
-on_name(struct gui *g, const struct answer *a)
+void
+cursor_notify(struct gui *g, const void *event)
 {
-	const xcb_get_atom_name_reply_t *r = a->p;
-	const struct window *w = window_find(g, g->in.pointer);
-	char name[32] = "";
-	uint32_t cursor;
-
-	if (r != NULL && r->name_len < sizeof name)
-		memcpy(name, xcb_get_atom_name_name(r), r->name_len);
-	cursor = input_glyph(name);
-	if (w != NULL && w->shown)
-		link_send(g, GUI_CURSOR, w->id, &cursor, sizeof cursor);
+	g->in.cursor = ((const xcb_xfixes_cursor_notify_event_t *)event)->name;
+	g->in.cursor_due = true;
 }
 
 void
-input_cursor(struct gui *g, xcb_atom_t name)
+input_tell(struct gui *g)
 {
-	x_expect(&g->x, xcb_get_atom_name(g->x.c, name).sequence, on_name, 0);
+	const struct window *w = window_find(g, g->in.pointer);
+	xcb_get_atom_name_reply_t *r;
+	char name[32] = "";
+	uint32_t cursor;
+
+	if (!g->in.cursor_due || !link_room(g))
+		return;
+	g->in.cursor_due = false;
+	r = x_get(get_atom_name, g->x.c, g->in.cursor);
+	if (r != NULL && r->name_len < sizeof name)
+		memcpy(name, xcb_get_atom_name_name(r), r->name_len);
+	free(r);
+	cursor = input_glyph(name);
+	if (w != NULL && w->shown)
+		link_send(g, GUI_CURSOR, w->id, &cursor, sizeof cursor);
 }

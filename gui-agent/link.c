@@ -8,7 +8,6 @@
 
 #define READ_SIZE 65536u
 #define OLD_DAEMON 3u /* the newest of those that say no version */
-#define AGAIN_MS 1000
 
 enum { NO_WINDOW = 1, GONE = 2 }; /* is of none, or of whichever; of one that X has no more, too */
 
@@ -81,28 +80,26 @@ link_bad(struct gui *g, const char *why)
 static bool
 handshake(struct gui *g)
 {
-	struct gui_xconf conf;
-	uint32_t version;
+	struct buf *in = &g->link.in;
+	uint32_t v[1 + sizeof(struct gui_xconf) / 4] = {0};
 
-	if (!g->dom0.versioned && g->link.in.len >= sizeof version) {
-		memcpy(&version, buf_bytes(&g->link.in), sizeof version);
-		g->dom0.versioned = true;
-		g->link.minor = version & 0xffff;
-		if (version >> 16 == 0) /* that is xconf's width already */
-			g->link.minor = OLD_DAEMON;
-		else if (version >> 16 != GUI_MAJOR || g->link.minor > GUI_MINOR ||
-			 g->link.minor < GUI_TWO_WAY)
-			link_bad(g, "answers with another version");
-		else
-			buf_eat(&g->link.in, sizeof version);
-	}
-	if (g->link.over || !g->dom0.versioned || g->link.in.len < sizeof conf)
+	if (in->len < sizeof v[0])
 		return false;
-	memcpy(&conf, buf_bytes(&g->link.in), sizeof conf);
-	buf_eat(&g->link.in, sizeof conf);
+	memcpy(v, buf_bytes(in), sizeof v[0]);
+	const bool old = v[0] >> 16 == 0; /* that is the screen's width already */
+	const size_t n = sizeof v - (old ? sizeof v[0] : 0);
+
+	g->link.minor = old ? OLD_DAEMON : v[0] & 0xffff;
+	if (!old &&
+	    (v[0] >> 16 != GUI_MAJOR || g->link.minor > GUI_MINOR || g->link.minor < GUI_TWO_WAY))
+		link_bad(g, "answers with another version");
+	if (g->link.over || in->len < n)
+		return false;
+	memcpy(v + old, buf_bytes(in), n);
+	buf_eat(in, n);
+	g->dom0.w = v[1];
+	g->dom0.h = v[2];
 	g->link.hello = true;
-	g->dom0.w = conf.w;
-	g->dom0.h = conf.h;
 	screen_fit(g);
 	windows_again(g);
 	return true;
@@ -167,41 +164,25 @@ static void
 on_link(struct loop *l, int fd, short revents, void *arg)
 {
 	struct gui *g = arg;
-	const uint32_t version = GUI_VERSION(GUI_MINOR);
 
 	(void)l, (void)fd, (void)revents;
 	vchan_turn(g->link.v);
-	if (vchan_state(g->link.v) != VCHAN_WAITING) {
-		if (!g->dom0.greeted)
-			(void)buf_put(&g->link.out, &version, sizeof version);
-		g->dom0.greeted = true;
-		read_all(g);
-	}
-	link_turn(g);
-}
-
-static void
-on_again(struct loop *l, int fd, short revents, void *arg)
-{
-	struct gui *g = arg;
-
-	(void)l, (void)fd, (void)revents;
-	link_open(g);
+	read_all(g);
 	link_turn(g);
 }
 
 void
 link_open(struct gui *g)
 {
+	const uint32_t version = GUI_VERSION(GUI_MINOR);
+
+	g->link.fd = -1;
+	g->link.hello = g->link.over = false;
 	g->link.in.max = READ_SIZE + GUI_CLIPBOARD_MAX + sizeof(struct gui_hdr);
 	g->link.out.max = SEND_MAX;
-	g->link.fd = -1;
 	g->link.v = vchan_open(VCHAN_SERVER, NULL, g->dom0.self, g->dom0.peer, GUI_PORT);
-	if (g->link.v != NULL)
-		return;
-	logit("the channel cannot be opened");
-	if (loop_after(g->loop, AGAIN_MS, on_again, g) == 0)
-		die("no memory");
+	if (g->link.v == NULL || !buf_put(&g->link.out, &version, sizeof version))
+		die("the channel cannot be opened");
 }
 
 static void
@@ -211,16 +192,16 @@ shut(struct gui *g)
 	vchan_close(g->link.v);
 	buf_free(&g->link.in);
 	buf_free(&g->link.out);
-	g->dom0.greeted = g->dom0.versioned = g->link.hello = g->link.over = false;
-	input_release(g);
+	if (g->x.c != NULL)
+		input_release(g);
 	link_open(g);
 }
 
 void
 link_watch(struct gui *g)
 {
+	gui_flush(&g->link);
 	if (g->link.over)
 		shut(g);
-	if (g->link.v != NULL)
-		gui_watch(&g->link, g->loop, true, on_link, g);
+	gui_watch(&g->link, g->loop, true, on_link, g);
 }

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Each window has a pixmap of its own (Composite). What Damage says of it is read by X into memory
- * that we share with it, copied from there into the window's pages, and told. One read of a window
- * at a time: meanwhile its damage grows together.
+ * that we share with it, copied from there into the window's pages, and told. While guid takes
+ * nothing, damage grows together.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include <xcb/composite.h>
 #include <xcb/shm.h>
 
 #include "ga.h"
 
-#define STAGE (32u << 20)
+#define STAGE (32u << 20) /* many rows of the largest window */
 #define PAGE 4096u
 
 void
@@ -65,17 +67,12 @@ on_dump_ack(struct gui *g, const struct msg *m)
 		free_all(g, &m->w->retired);
 }
 
-static size_t
-pages_of(const struct window *w)
-{
-	return ((size_t)w->at.w * (size_t)w->at.h * 4 + PAGE - 1) / PAGE;
-}
-
 /* New ones unless those there are fit: then guid maps nothing anew either. */
 static void
 make_pages(struct gui *g, struct window *w)
 {
-	const size_t n = pages_of(w), room = n + n / 8 < GUI_REFS_MAX ? n + n / 8 : n;
+	const size_t n = ((size_t)w->at.w * (size_t)w->at.h * 4 + PAGE - 1) / PAGE,
+		     room = n + n / 8 < GUI_REFS_MAX ? n + n / 8 : n;
 
 	if (w->pages != NULL && w->pages->n >= n && w->pages->n / 4 <= n)
 		return;
@@ -103,9 +100,7 @@ pixels_show(struct gui *g, struct window *w)
 	}
 	w->dirty.w = 0;
 	make_pages(g, w);
-	w->image = ++g->px.images;
-	w->painted = w->pages == NULL;
-	pixels_all(g, w);
+	dirty(g, w, (struct rect){0, 0, w->at.w, w->at.h});
 	window_due(g, w, DUE_DUMP);
 }
 
@@ -116,7 +111,6 @@ pixels_hide(struct gui *g, struct window *w)
 		xcb_free_pixmap(g->x.c, w->pixmap);
 	w->pixmap = XCB_NONE;
 	w->dirty.w = 0;
-	w->image = 0;
 	retire(g, w);
 }
 
@@ -127,12 +121,6 @@ pixels_forget(struct gui *g, struct window *w)
 	pixels_hide(g, w);
 	w->dumps = 0;
 	free_all(g, &w->retired);
-}
-
-void
-pixels_all(struct gui *g, struct window *w)
-{
-	dirty(g, w, (struct rect){0, 0, w->at.w, w->at.h});
 }
 
 void
@@ -153,8 +141,9 @@ pixels_dump(struct gui *g, struct window *w)
 /* ---- what changes ---- */
 
 void
-pixels_damage(struct gui *g, const xcb_damage_notify_event_t *e)
+damage_notify(struct gui *g, const void *event)
 {
+	const xcb_damage_notify_event_t *e = event;
 	struct window *w = window_find(g, e->drawable);
 
 	if (w != NULL && !w->gone)
@@ -164,77 +153,42 @@ pixels_damage(struct gui *g, const xcb_damage_notify_event_t *e)
 }
 
 static void
-copy(const struct gui *g, const struct window *w)
+copy(const struct gui *g, const struct window *w, const struct rect *r)
 {
-	const struct rect *r = &w->reading;
 	const size_t row = (size_t)r->w * 4, stride = (size_t)w->at.w * 4;
-	const uint8_t *from = g->px.p + w->at_offset;
+	const uint8_t *from = g->px.p;
 	uint8_t *to = w->pages->p + (size_t)r->y * stride + (size_t)r->x * 4;
 
-	if (row == stride) {
-		memcpy(to, from, row * (size_t)r->h);
-		return;
-	}
 	for (int y = 0; y < r->h; y++, from += row, to += stride)
 		memcpy(to, from, row);
 }
 
+/* From the top, as much as there is room for. If X cannot, the window is of another size by now, as
+ * it will say. */
 static void
-on_read(struct gui *g, const struct answer *a)
+read_rows(struct gui *g, struct window *w)
 {
-	struct window *w = a->w;
+	const int rows = (int)(STAGE / ((size_t)w->dirty.w * 4));
+	const struct rect d = w->dirty, r = {d.x, d.y, d.w, d.h < rows ? d.h : rows};
+	const struct gui_shmimage m = {r.x, r.y, (uint32_t)r.w, (uint32_t)r.h};
+	xcb_shm_get_image_reply_t *got =
+	    x_get(shm_get_image, g->x.c, w->pixmap, (int16_t)r.x, (int16_t)r.y, (uint16_t)r.w,
+		(uint16_t)r.h, ~0u, XCB_IMAGE_FORMAT_Z_PIXMAP, g->px.seg, 0);
 
-	if (--g->px.reads == 0)
-		g->px.used = 0;
-	if (w == NULL || !w->is_reading)
-		return;
-	w->is_reading = false;
-	window_due(g, w, w->dirty.w > 0 ? DUE_PIXELS : 0);
-	if (w->image != w->reading_image || w->pages == NULL)
-		return;
-	w->painted =
-	    true; /* or X could not: then it is of another size by now, which will be said */
-	if (a->p == NULL)
-		return;
-	copy(g, w);
-	const struct gui_shmimage m = {.x = w->reading.x,
-	    .y = w->reading.y,
-	    .w = (uint32_t)w->reading.w,
-	    .h = (uint32_t)w->reading.h};
-	if (w->shown)
-		link_send(g, GUI_SHMIMAGE, w->id, &m, sizeof m);
+	w->dirty = (struct rect){d.x, d.y + r.h, r.h < d.h ? d.w : 0, d.h - r.h};
+	if (got != NULL) {
+		copy(g, w, &r);
+		if (w->shown)
+			link_send(g, GUI_SHMIMAGE, w->id, &m, sizeof m);
+	}
+	free(got);
 }
 
-/* As much as there is room for, from the top. What is left is due again, when there is some. */
 void
 pixels_read(struct gui *g, struct window *w)
 {
-	struct rect r = w->dirty;
-
-	if (r.w == 0 || w->is_reading)
-		return;
-	const size_t row = (size_t)r.w * 4, rows = (STAGE - g->px.used) / row;
-
-	if (rows == 0 || (rows < (size_t)r.h && g->px.used > 0)) {
-		g->px.full = true;
-		window_due(g, w, DUE_PIXELS);
-		return;
-	}
-	r.h = rows < (size_t)r.h ? (int)rows : r.h;
-	w->dirty.y += r.h;
-	w->dirty.h -= r.h;
-	w->dirty.w = w->dirty.h > 0 ? w->dirty.w : 0;
-	w->reading = r;
-	w->reading_image = w->image;
-	w->at_offset = g->px.used;
-	w->is_reading = true;
-	g->px.used += row * (size_t)r.h;
-	g->px.reads++;
 	/* First: what is drawn from now on is said anew. */
 	xcb_damage_subtract(g->x.c, w->damage, XCB_NONE, XCB_NONE);
-	x_expect(&g->x,
-	    xcb_shm_get_image(g->x.c, w->pixmap, (int16_t)r.x, (int16_t)r.y, (uint16_t)r.w,
-		(uint16_t)r.h, ~0u, XCB_IMAGE_FORMAT_Z_PIXMAP, g->px.seg, (uint32_t)w->at_offset)
-		.sequence,
-	    on_read, w->id);
+	while (w->dirty.w > 0)
+		read_rows(g, w);
 }

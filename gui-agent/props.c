@@ -1,278 +1,222 @@
 /* SPDX-License-Identifier: ISC */
 /* What clients say of their windows: names, class, hints, protocols, states; and their wishes. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ga.h"
 
-/* A property's value. */
-struct value {
-	const uint8_t *p;
-	size_t n; /* bytes, or words */
-	const uint32_t *words;
-};
-/* Takes it; what guid is to be told of it. */
-typedef unsigned prop_fn(struct gui *g, struct window *w, const struct value *v);
+#define WISHES (GUI_FULLSCREEN | GUI_ATTENTION) /* MINIMIZE has a message of its own */
+enum { INPUT_HINT = 1, URGENT = 256 };		/* of WM_HINTS */
+enum { ICONIC = 3 };				/* of WM_STATE */
 
-static prop_fn take_class, take_hints, take_wm_hints, take_protocols, take_transient, take_name,
-    take_net_name, take_state;
-
-static const struct {
-	enum atom ours;
-	xcb_atom_t core; /* if not 0 */
-	prop_fn *fn;
-	uint16_t words;
-	uint8_t format;
-} props[] = {
-    {0, XCB_ATOM_WM_CLASS, take_class, 64, 8},
-    {0, XCB_ATOM_WM_NORMAL_HINTS, take_hints, 18, 32},
-    {0, XCB_ATOM_WM_HINTS, take_wm_hints, 9, 32},
-    {0, XCB_ATOM_WM_TRANSIENT_FOR, take_transient, 1, 32},
-    {A_WM_PROTOCOLS, 0, take_protocols, 32, 32},
-    {A__NET_WM_STATE, 0, take_state, 32, 32},
-    {A__NET_WM_NAME, 0, take_net_name, 32, 8},
-    {0, XCB_ATOM_WM_NAME, take_name, 32, 8},
-};
-#define PROPS (sizeof props / sizeof *props)
-
-static unsigned
-set(void *to, const void *from, size_t n, unsigned due)
+/* How many items of a property were put into to, which has room for size bytes; none if they are of
+ * another format. */
+static size_t
+get(struct gui *g, const struct window *w, xcb_atom_t name, uint8_t format, void *to, size_t size,
+    xcb_atom_t *type)
 {
-	if (memcmp(to, from, n) == 0)
-		return 0;
-	memcpy(to, from, n);
-	return due;
+	xcb_get_property_reply_t *r = x_get(get_property, g->x.c, 0, w->id, name,
+	    XCB_GET_PROPERTY_TYPE_ANY, 0, (uint32_t)(size / 4));
+	const size_t n = r != NULL && r->format == format ? r->value_len : 0;
+
+	if (n > 0)
+		memcpy(to, xcb_get_property_value(r), n * format / 8);
+	if (n > 0 && type != NULL)
+		*type = r->type;
+	free(r);
+	return n;
 }
+
+static size_t
+words(struct gui *g, const struct window *w, xcb_atom_t name, uint32_t *to, size_t n)
+{
+	return get(g, w, name, 32, to, n * sizeof *to, NULL);
+}
+
+/* ---- what is told ---- */
 
 /* Two strings, each with its end: the instance (res_name), the class. */
-static unsigned
-take_class(struct gui *g, struct window *w, const struct value *v)
+void
+tell_class(struct gui *g, struct window *w)
 {
-	const size_t name = strnlen((const char *)v->p, v->n);
+	char text[256 + 2] = "";
 	struct gui_wmclass c = {0};
 
-	(void)g;
-	memcpy(c.res_name, v->p, name < 63 ? name : 63);
-	if (name + 1 < v->n) {
-		const size_t class = strnlen((const char *)v->p + name + 1, v->n - name - 1);
-
-		memcpy(c.res_class, v->p + name + 1, class < 63 ? class : 63);
-	}
-	return set(&w->class, &c, sizeof c, DUE_CLASS);
+	(void)get(g, w, XCB_ATOM_WM_CLASS, 8, text, 256, NULL);
+	snprintf(c.res_name, sizeof c.res_name, "%.63s", text);
+	snprintf(c.res_class, sizeof c.res_class, "%.63s", text + strlen(text) + 1);
+	link_send(g, GUI_WMCLASS, w->id, &c, sizeof c);
 }
 
-/* XSizeHints: flags, x, y, w, h, min 5, max 7, inc 9, aspects 11, base 15. */
-static unsigned
-take_hints(struct gui *g, struct window *w, const struct value *v)
+/* XSizeHints: flags, x, y, w, h, min 5, max 7, inc 9, aspects 11, base 15, which old programs lack.
+ */
+void
+tell_hints(struct gui *g, struct window *w)
 {
-	static const struct {
-		uint32_t flag;
-		unsigned from, to;
-	} pairs[] = {{16, 5, 1}, {32, 7, 3}, {64, 9, 5}, {256, 15, 7}};
-	uint32_t m[9] = {0};
+	uint32_t v[18] = {0};
+	const size_t n = words(g, w, XCB_ATOM_WM_NORMAL_HINTS, v, 18);
+	struct gui_hints h = {v[0] & (1 | 4 | 16 | 32 | 64 | (n > 16 ? 256 : 0)), v[5], v[6], v[7],
+	    v[8], v[9], v[10], v[15], v[16]};
 
-	(void)g;
-	if (v->n > 0)
-		m[0] = v->words[0] & (1 | 4);
-	for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
-		if (v->n > pairs[i].from + 1 && v->words[0] & pairs[i].flag) {
-			m[0] |= pairs[i].flag;
-			m[pairs[i].to] = v->words[pairs[i].from];
-			m[pairs[i].to + 1] = v->words[pairs[i].from + 1];
-		}
-	_Static_assert(sizeof m == sizeof w->hints, "as guid takes them");
-	return set(&w->hints, m, sizeof m, DUE_HINTS);
+	link_send(g, GUI_WINDOW_HINTS, w->id, &h, sizeof h);
 }
 
-static unsigned
+void
+tell_name(struct gui *g, struct window *w)
+{
+	char text[256], name[sizeof(struct gui_wmname)];
+	xcb_atom_t type = g->x.atom[A_UTF8_STRING];
+	size_t n = get(g, w, g->x.atom[A__NET_WM_NAME], 8, text, sizeof text, NULL);
+
+	if (n == 0)
+		n = get(g, w, XCB_ATOM_WM_NAME, 8, text, sizeof text, &type);
+	text_title(name, text, n,
+	    type == g->x.atom[A_UTF8_STRING]	 ? TEXT_UTF8
+	    : type == g->x.atom[A_COMPOUND_TEXT] ? TEXT_COMPOUND
+						 : TEXT_LATIN1);
+	link_send(g, GUI_WMNAME, w->id, name, sizeof name);
+}
+
+static void
 flag(struct window *w, uint32_t bit, bool on)
 {
 	w->flags.set = on ? w->flags.set | bit : w->flags.set & ~bit;
 	w->flags.unset = on ? w->flags.unset & ~bit : w->flags.unset | bit;
-	return DUE_FLAGS;
 }
 
-static unsigned
-take_wm_hints(struct gui *g, struct window *w, const struct value *v)
+void
+tell_flags(struct gui *g, struct window *w)
 {
 	const bool before = w->urgent;
+	uint32_t hints = 0;
 
-	(void)g;
-	w->no_input = v->n > 1 && v->words[0] & 1 && v->words[1] == 0;
-	w->urgent = v->n > 0 && v->words[0] & 256;
-	return before != w->urgent ? flag(w, GUI_ATTENTION, w->urgent) : 0;
+	(void)words(g, w, XCB_ATOM_WM_HINTS, &hints, 1);
+	w->urgent = hints & URGENT;
+	if (before != w->urgent)
+		flag(w, GUI_ATTENTION, w->urgent);
+	if (w->flags.set != 0 || w->flags.unset != 0)
+		link_send(g, GUI_WINDOW_FLAGS, w->id, &w->flags, sizeof w->flags);
+	w->flags = (struct gui_flags){0, 0};
 }
 
-static unsigned
-take_protocols(struct gui *g, struct window *w, const struct value *v)
+/* ---- what is asked when it matters ---- */
+
+uint32_t
+props_transient(struct gui *g, const struct window *w)
 {
-	w->deletes = w->takes_focus = false;
-	for (size_t i = 0; i < v->n; i++) {
-		w->deletes = w->deletes || v->words[i] == g->x.atom[A_WM_DELETE_WINDOW];
-		w->takes_focus = w->takes_focus || v->words[i] == g->x.atom[A_WM_TAKE_FOCUS];
-	}
-	return 0;
+	uint32_t id = XCB_NONE;
+	const struct window *of;
+
+	(void)words(g, w, XCB_ATOM_WM_TRANSIENT_FOR, &id, 1);
+	of = window_find(g, id);
+	return of != NULL && of->created ? id : XCB_NONE;
 }
 
-static unsigned
-take_transient(struct gui *g, struct window *w, const struct value *v)
+bool
+props_input(struct gui *g, const struct window *w)
 {
-	(void)g;
-	w->transient = v->n > 0 ? v->words[0] : XCB_NONE;
-	return 0;
+	uint32_t v[2] = {0, 0};
+
+	return words(g, w, XCB_ATOM_WM_HINTS, v, 2) < 2 || !(v[0] & INPUT_HINT) || v[1] != 0;
 }
 
-static unsigned
-take_net_name(struct gui *g, struct window *w, const struct value *v)
+bool
+props_protocol(struct gui *g, const struct window *w, enum atom protocol)
 {
-	char name[sizeof w->name];
+	uint32_t v[32];
 
-	(void)g;
-	w->net_name = v->n > 0;
-	text_title(name, v->p, v->n, false);
-	return w->net_name ? set(w->name, name, sizeof name, DUE_NAME) : 0;
-}
-
-static unsigned
-take_name(struct gui *g, struct window *w, const struct value *v)
-{
-	char name[sizeof w->name];
-
-	(void)g;
-	text_title(name, v->p, v->n, true);
-	return w->net_name ? 0 : set(w->name, name, sizeof name, DUE_NAME);
-}
-
-static uint32_t
-state_bit(const struct gui *g, xcb_atom_t a)
-{
-	return a == g->x.atom[A__NET_WM_STATE_FULLSCREEN]	   ? GUI_FULLSCREEN
-	       : a == g->x.atom[A__NET_WM_STATE_DEMANDS_ATTENTION] ? GUI_ATTENTION
-	       : a == g->x.atom[A__NET_WM_STATE_HIDDEN]		   ? GUI_MINIMIZE
-								   : 0;
-}
-
-/* Before a window is mapped it is its client's wish; later it is ours to say. */
-static unsigned
-take_state(struct gui *g, struct window *w, const struct value *v)
-{
-	uint32_t wish = 0;
-
-	for (size_t i = 0; i < v->n && !w->ready; i++)
-		wish |= state_bit(g, v->words[i]);
-	w->flags.set |= wish & (GUI_FULLSCREEN | GUI_ATTENTION);
-	if (!w->ready)
-		w->state = wish;
-	return 0;
-}
-
-/* ---- asking ---- */
-
-static void
-on_value(struct gui *g, const struct answer *a)
-{
-	const xcb_get_property_reply_t *r = a->p;
-	struct value v = {.p = (const uint8_t *)"", .n = 0};
-	unsigned due;
-
-	if (a->w == NULL)
-		return;
-	if (r != NULL && r->format == props[a->n].format) {
-		v.p = xcb_get_property_value(r);
-		v.words = xcb_get_property_value(r);
-		v.n = r->value_len;
-	}
-	due = props[a->n].fn(g, a->w, &v);
-	if (a->w->ready)
-		window_due(g, a->w, due);
-}
-
-static xcb_atom_t
-atom_of(const struct gui *g, size_t i)
-{
-	return props[i].core != 0 ? props[i].core : g->x.atom[props[i].ours];
-}
-
-static void
-ask(struct gui *g, const struct window *w, size_t i)
-{
-	x_ask(&g->x, w->id, atom_of(g, i), props[i].words, on_value, (uint32_t)i);
-}
-
-static void
-all_known(struct gui *g, const struct answer *a)
-{
-	if (a->w != NULL)
-		window_ready(g, a->w);
+	for (size_t n = words(g, w, g->x.atom[A_WM_PROTOCOLS], v, 32); n-- > 0;)
+		if (v[n] == g->x.atom[protocol])
+			return true;
+	return false;
 }
 
 void
-props_ask(struct gui *g, struct window *w)
+property_notify(struct gui *g, const void *event)
 {
-	for (size_t i = 0; i < PROPS; i++)
-		ask(g, w, i);
-	x_expect(&g->x, xcb_get_input_focus(g->x.c).sequence, all_known, w->id);
-}
+	const xcb_property_notify_event_t *e = event;
+	const struct {
+		xcb_atom_t name;
+		enum due due;
+	} told[] = {{XCB_ATOM_WM_CLASS, DUE_CLASS}, {XCB_ATOM_WM_NORMAL_HINTS, DUE_HINTS},
+	    {XCB_ATOM_WM_NAME, DUE_NAME}, {g->x.atom[A__NET_WM_NAME], DUE_NAME},
+	    {XCB_ATOM_WM_HINTS, DUE_FLAGS}};
+	struct window *w = window_find(g, e->window);
 
-void
-props_changed(struct gui *g, const xcb_property_notify_event_t *e)
-{
-	const struct window *w = window_find(g, e->window);
-
-	if (clip_property(g, e) || w == NULL || w->gone || !w->mapped)
-		return;
-	for (size_t i = 0; i < PROPS; i++)
-		if (atom_of(g, i) == e->atom) {
-			ask(g, w, i);
-			if (props[i].fn == take_net_name && e->state == XCB_PROPERTY_DELETE)
-				ask(g, w, i + 1);
-		}
+	if (e->window == g->screen.own)
+		clip_piece(g, e);
+	for (size_t i = 0; w != NULL && i < sizeof told / sizeof *told; i++)
+		if (e->atom == told[i].name)
+			window_due(g, w, told[i].due);
 }
 
 /* ---- states ---- */
 
-void
-props_state(struct gui *g, struct window *w, uint32_t state)
-{
-	const uint32_t wm[] = {state & GUI_MINIMIZE ? 3 : 1, XCB_NONE};
-	uint32_t v[3];
-	size_t n = 0;
+static const struct {
+	uint32_t bit;
+	enum atom atom;
+} states[] = {{GUI_FULLSCREEN, A__NET_WM_STATE_FULLSCREEN},
+    {GUI_ATTENTION, A__NET_WM_STATE_DEMANDS_ATTENTION}, {GUI_MINIMIZE, A__NET_WM_STATE_HIDDEN}};
+#define STATES (sizeof states / sizeof *states)
 
-	w->state = state;
-	if (state & GUI_FULLSCREEN)
-		v[n++] = g->x.atom[A__NET_WM_STATE_FULLSCREEN];
-	if (state & GUI_ATTENTION)
-		v[n++] = g->x.atom[A__NET_WM_STATE_DEMANDS_ATTENTION];
-	if (state & GUI_MINIMIZE)
-		v[n++] = g->x.atom[A__NET_WM_STATE_HIDDEN];
-	x_words(&g->x, w->id, g->x.atom[A__NET_WM_STATE], XCB_ATOM_ATOM, v, n);
-	x_words(&g->x, w->id, g->x.atom[A_WM_STATE], g->x.atom[A_WM_STATE], wm, 2);
+static uint32_t
+state_bit(const struct gui *g, xcb_atom_t a)
+{
+	for (size_t i = 0; i < STATES; i++)
+		if (a == g->x.atom[states[i].atom])
+			return states[i].bit;
+	return 0;
+}
+
+/* Before a window is mapped it is its client's wish; later it is ours to say. */
+void
+props_wish(struct gui *g, struct window *w)
+{
+	uint32_t v[32];
+
+	w->state = 0;
+	for (size_t n = words(g, w, g->x.atom[A__NET_WM_STATE], v, 32); n-- > 0;)
+		w->state |= state_bit(g, v[n]);
+	w->flags.set |= w->state & WISHES;
 }
 
 /* What the window manager in Dom0 made of it. */
 void
 on_flags(struct gui *g, const struct msg *m)
 {
-	if (m->w->mapped)
-		props_state(g, m->w, (m->w->state & ~m->u.flags.unset) | m->u.flags.set);
+	struct window *w = m->w;
+	const uint32_t state = (w->state & ~m->u.flags.unset) | m->u.flags.set;
+	const uint32_t wm[] = {state & GUI_MINIMIZE ? ICONIC : 1, XCB_NONE};
+	uint32_t v[STATES];
+	size_t n = 0;
+
+	if (!w->mapped)
+		return;
+	w->state = state;
+	for (size_t i = 0; i < STATES; i++)
+		if (state & states[i].bit)
+			v[n++] = g->x.atom[states[i].atom];
+	x_words(&g->x, w->id, g->x.atom[A__NET_WM_STATE], XCB_ATOM_ATOM, v, n);
+	x_words(&g->x, w->id, g->x.atom[A_WM_STATE], g->x.atom[A_WM_STATE], wm, 2);
 }
 
 /* 0 remove, 1 add, 2 toggle; Dom0 decides. */
 static void
 wish(struct gui *g, struct window *w, const uint32_t data[5])
 {
-	const uint32_t bits =
-	    (state_bit(g, data[1]) | state_bit(g, data[2])) & (GUI_FULLSCREEN | GUI_ATTENTION);
+	const uint32_t bits = (state_bit(g, data[1]) | state_bit(g, data[2])) & WISHES;
 
-	for (uint32_t bit = GUI_FULLSCREEN; bit <= GUI_ATTENTION; bit <<= 1)
-		if (bits & bit)
-			window_due(
-			    g, w, flag(w, bit, data[0] == 2 ? !(w->state & bit) : data[0] == 1));
+	for (size_t i = 0; i < STATES; i++)
+		if (bits & states[i].bit)
+			flag(w, states[i].bit,
+			    data[0] == 2 ? !(w->state & states[i].bit) : data[0] == 1);
 }
 
 void
-props_message(struct gui *g, const xcb_client_message_event_t *e)
+client_message(struct gui *g, const void *event)
 {
+	const xcb_client_message_event_t *e = event;
 	const xcb_atom_t *a = g->x.atom;
 	const uint32_t *data = e->data.data32;
 	const uint32_t extents[4] = {0};
@@ -284,14 +228,15 @@ props_message(struct gui *g, const xcb_client_message_event_t *e)
 		tray_dock(g, data[2]);
 	else if (e->type == a[A__NET_REQUEST_FRAME_EXTENTS])
 		x_words(&g->x, e->window, a[A__NET_FRAME_EXTENTS], XCB_ATOM_CARDINAL, extents, 4);
-	if (w == NULL || w->gone || !w->ready)
+	if (w == NULL || !w->mapped)
 		return;
+	window_due(g, w, DUE_FLAGS);
 	if (e->type == a[A__NET_WM_STATE])
 		wish(g, w, data);
-	else if (e->type == a[A_WM_CHANGE_STATE] && data[0] == 3)
-		window_due(g, w, flag(w, GUI_MINIMIZE, true));
+	else if (e->type == a[A_WM_CHANGE_STATE] && data[0] == ICONIC)
+		flag(w, GUI_MINIMIZE, true);
 	else if (e->type == a[A__NET_ACTIVE_WINDOW] && g->in.focus != w->id)
-		window_due(g, w, flag(w, GUI_ATTENTION, true));
+		flag(w, GUI_ATTENTION, true);
 	else if (e->type == a[A__NET_CLOSE_WINDOW])
 		on_close(g, &(struct msg){.w = w});
 }

@@ -1,60 +1,104 @@
 /* SPDX-License-Identifier: ISC */
 /* What needs no X server. */
+#include <X11/cursorfont.h>
 #include <string.h>
 
 #include "ga.h"
+#include "names.h"
 
-/* Never a part of a character at the end. */
-void
-text_title(char out[128], const uint8_t *p, size_t n, bool latin1)
+/* COMPOUND_TEXT: ESC, some of 0x20 to 0x2f, an end. The sets that are known here are ASCII and
+ * Latin-1, and UTF-8 between ESC % G and ESC % @. */
+struct sets {
+	bool utf8, low, high; /* low, high: bytes of the lower and of the upper half are known */
+};
+
+static size_t
+escape(const uint8_t *p, size_t n, struct sets *s)
 {
-	size_t len = 0;
+	size_t i = 1;
 
-	memset(out, 0, 128);
-	for (size_t i = 0; i < n && len < 128; i++) {
-		if (latin1 && p[i] >= 0x80)
-			out[len++] = (char)(0xc0 | p[i] >> 6);
-		if (len < 128)
-			out[len++] = (char)(latin1 && p[i] >= 0x80 ? 0x80 | (p[i] & 0x3f) : p[i]);
-	}
-	if (len < 128)
-		return;
-	while (((uint8_t)out[--len] & 0xc0) == 0x80 && len > 0)
-		out[len] = '\0';
-	out[len] = '\0';
+	while (i < n && p[i] >= 0x20 && p[i] < 0x30)
+		i++;
+	if (i == n)
+		return n;
+	if (p[1] == '%')
+		s->utf8 = p[i] == 'G';
+	else if (p[i - 1] == '-' || p[i - 1] == ')')
+		s->high = i == 2 && p[i] == 'A';
+	else
+		s->low = i == 2 && (p[i] == 'B' || p[i] == 'J');
+	return i + 1;
 }
 
-/* X's cursor font, every second glyph; and what themes call theirs. */
-static const char *const glyphs[] = {"X_cursor", "arrow", "based_arrow_down", "based_arrow_up",
-    "boat", "bogosity", "bottom_left_corner", "bottom_right_corner", "bottom_side", "bottom_tee",
-    "box_spiral", "center_ptr", "circle", "clock", "coffee_mug", "cross", "cross_reverse",
-    "crosshair", "diamond_cross", "dot", "dotbox", "double_arrow", "draft_large", "draft_small",
-    "draped_box", "exchange", "fleur", "gobbler", "gumby", "hand1", "hand2", "heart", "icon",
-    "iron_cross", "left_ptr", "left_side", "left_tee", "leftbutton", "ll_angle", "lr_angle", "man",
-    "middlebutton", "mouse", "pencil", "pirate", "plus", "question_arrow", "right_ptr",
-    "right_side", "right_tee", "rightbutton", "rtl_logo", "sailboat", "sb_down_arrow",
-    "sb_h_double_arrow", "sb_left_arrow", "sb_right_arrow", "sb_up_arrow", "sb_v_double_arrow",
-    "shuttle", "sizing", "spider", "spraycan", "star", "target", "tcross", "top_left_arrow",
-    "top_left_corner", "top_right_corner", "top_side", "top_tee", "trek", "ul_angle", "umbrella",
-    "ur_angle", "watch", "xterm"};
+/* Up to its end or a NUL. What is not known is '_', as is what is not UTF-8. */
+void
+text_title(char out[128], const void *text, size_t n, enum text kind)
+{
+	const uint8_t *p = text, *end = p + strnlen(text, n);
+	struct sets s = {kind == TEXT_UTF8, true, true};
+	size_t len = 0, bytes;
+	uint32_t c;
+
+	memset(out, 0, 128);
+	for (; p < end; p += bytes) {
+		char to[4] = {(char)*p};
+		size_t put = 1;
+
+		if (kind == TEXT_COMPOUND && *p == 0x1b) {
+			bytes = escape(p, (size_t)(end - p), &s);
+			continue;
+		}
+		bytes = s.utf8 ? utf8_char(p, (size_t)(end - p), &c) : 1;
+		if (bytes == 0 || !(s.utf8 || (*p < 0x80 ? s.low : s.high))) {
+			to[0] = '_';
+			bytes = 1;
+		} else if (s.utf8) {
+			memcpy(to, p, put = bytes);
+		} else if (*p >= 0x80) {
+			to[0] = (char)(0xc0 | *p >> 6);
+			to[1] = (char)(0x80 | (*p & 0x3f));
+			put = 2;
+		}
+		if (len + put >= 128)
+			return;
+		memcpy(out + len, to, put);
+		len += put;
+	}
+}
+
+/* What themes call theirs, and the names of X's cursor font. */
 static const struct {
-	const char *theirs, *glyph;
-} themed[] = {{"pointer", "hand2"}, {"text", "xterm"}, {"wait", "watch"}, {"progress", "watch"},
-    {"move", "fleur"}, {"grabbing", "fleur"}, {"help", "question_arrow"}, {"not-allowed", "circle"},
-    {"ew-resize", "sb_h_double_arrow"}, {"col-resize", "sb_h_double_arrow"},
-    {"ns-resize", "sb_v_double_arrow"}, {"row-resize", "sb_v_double_arrow"},
-    {"n-resize", "top_side"}, {"s-resize", "bottom_side"}, {"w-resize", "left_side"},
-    {"e-resize", "right_side"}, {"nw-resize", "top_left_corner"}, {"ne-resize", "top_right_corner"},
-    {"sw-resize", "bottom_left_corner"}, {"se-resize", "bottom_right_corner"}};
+	const char *name;
+	uint32_t glyph;
+} glyphs[] = {
+    {"pointer", XC_hand2},
+    {"text", XC_xterm},
+    {"wait", XC_watch},
+    {"progress", XC_watch},
+    {"move", XC_fleur},
+    {"grabbing", XC_fleur},
+    {"help", XC_question_arrow},
+    {"not-allowed", XC_circle},
+    {"ew-resize", XC_sb_h_double_arrow},
+    {"col-resize", XC_sb_h_double_arrow},
+    {"ns-resize", XC_sb_v_double_arrow},
+    {"row-resize", XC_sb_v_double_arrow},
+    {"n-resize", XC_top_side},
+    {"s-resize", XC_bottom_side},
+    {"w-resize", XC_left_side},
+    {"e-resize", XC_right_side},
+    {"nw-resize", XC_top_left_corner},
+    {"ne-resize", XC_top_right_corner},
+    {"sw-resize", XC_bottom_left_corner},
+    {"se-resize", XC_bottom_right_corner},
+#include "cursors.inc"
+};
 
 uint32_t
 input_glyph(const char *name)
 {
-	for (size_t i = 0; i < sizeof themed / sizeof *themed; i++)
-		if (strcmp(name, themed[i].theirs) == 0)
-			name = themed[i].glyph;
-	for (uint32_t i = 0; i < sizeof glyphs / sizeof *glyphs; i++)
-		if (strcmp(name, glyphs[i]) == 0)
-			return GUI_CURSOR_FONT + 2 * i;
+	for (size_t i = 0; i < sizeof glyphs / sizeof *glyphs; i++)
+		if (strcmp(name, glyphs[i].name) == 0)
+			return GUI_CURSOR_FONT + glyphs[i].glyph;
 	return 0;
 }

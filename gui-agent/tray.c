@@ -21,8 +21,8 @@ tray_start(struct gui *g)
 	const uint32_t data[5] = {
 	    XCB_CURRENT_TIME, g->x.atom[A__NET_SYSTEM_TRAY_S0], g->screen.own};
 
-	x_words(&g->x, g->screen.own, g->x.atom[A__NET_SYSTEM_TRAY_VISUAL], XCB_ATOM_VISUALID,
-	    &g->screen.visual, 1);
+	x_word(&g->x, g->screen.own, g->x.atom[A__NET_SYSTEM_TRAY_VISUAL], XCB_ATOM_VISUALID,
+	    g->screen.visual);
 	own(g, A__NET_SYSTEM_TRAY_S0);
 	x_message(&g->x, g->x.root, g->x.root, g->x.atom[A_MANAGER],
 	    XCB_EVENT_MASK_STRUCTURE_NOTIFY, data);
@@ -39,7 +39,7 @@ tray_dock(struct gui *g, xcb_window_t icon)
 
 	xcb_create_window(g->x.c, XCB_COPY_FROM_PARENT, id, g->x.root, 0, 0, ICON, ICON, 0,
 	    XCB_WINDOW_CLASS_INPUT_OUTPUT, XCB_COPY_FROM_PARENT, XCB_CW_BACK_PIXEL, &white);
-	w = window_new(g, id, (struct rect){0, 0, ICON, ICON}, 0);
+	w = window_new(g, id);
 	if (w == NULL) {
 		xcb_destroy_window(g->x.c, id);
 		return;
@@ -79,18 +79,11 @@ wm_screen(struct gui *g)
 void
 wm_start(struct gui *g)
 {
-	static const enum atom supported[] = {A__NET_SUPPORTED, A__NET_SUPPORTING_WM_CHECK,
-	    A__NET_WM_NAME, A__NET_WM_STATE, A__NET_WM_STATE_FULLSCREEN,
-	    A__NET_WM_STATE_DEMANDS_ATTENTION, A__NET_WM_STATE_HIDDEN, A__NET_ACTIVE_WINDOW,
-	    A__NET_CLOSE_WINDOW, A__NET_FRAME_EXTENTS, A__NET_REQUEST_FRAME_EXTENTS,
-	    A__NET_NUMBER_OF_DESKTOPS, A__NET_CURRENT_DESKTOP, A__NET_DESKTOP_GEOMETRY,
-	    A__NET_WORKAREA};
-	const uint32_t zero = 0, one = 1, select = XCB_EVENT_MASK_PROPERTY_CHANGE,
+	const uint32_t select = XCB_EVENT_MASK_PROPERTY_CHANGE,
 		       manage = XCB_EVENT_MASK_SUBSTRUCTURE_REDIRECT |
 				XCB_EVENT_MASK_SUBSTRUCTURE_NOTIFY |
 				XCB_EVENT_MASK_STRUCTURE_NOTIFY;
 	const xcb_atom_t *a = g->x.atom;
-	uint32_t v[sizeof supported / sizeof *supported];
 
 	if (xcb_request_check(g->x.c, xcb_change_window_attributes_checked(
 					  g->x.c, g->x.root, XCB_CW_EVENT_MASK, &manage)) != NULL)
@@ -99,16 +92,13 @@ wm_start(struct gui *g)
 	g->screen.own = xcb_generate_id(g->x.c);
 	xcb_create_window(g->x.c, 0, g->screen.own, g->x.root, -1, -1, 1, 1, 0,
 	    XCB_WINDOW_CLASS_INPUT_ONLY, XCB_COPY_FROM_PARENT, XCB_CW_EVENT_MASK, &select);
-	for (size_t i = 0; i < sizeof v / sizeof *v; i++)
-		v[i] = a[supported[i]];
-	x_words(&g->x, g->x.root, a[A__NET_SUPPORTED], XCB_ATOM_ATOM, v, sizeof v / sizeof *v);
-	for (int i = 0; i < 2; i++)
-		x_words(&g->x, i == 0 ? g->x.root : g->screen.own, a[A__NET_SUPPORTING_WM_CHECK],
-		    XCB_ATOM_WINDOW, &g->screen.own, 1);
-	xcb_change_property(g->x.c, XCB_PROP_MODE_REPLACE, g->screen.own, a[A__NET_WM_NAME],
-	    a[A_UTF8_STRING], 8, 9, "gui-agent");
-	x_words(&g->x, g->x.root, a[A__NET_NUMBER_OF_DESKTOPS], XCB_ATOM_CARDINAL, &one, 1);
-	x_words(&g->x, g->x.root, a[A__NET_CURRENT_DESKTOP], XCB_ATOM_CARDINAL, &zero, 1);
+	x_words(&g->x, g->x.root, a[A__NET_SUPPORTED], XCB_ATOM_ATOM, a + A__NET_SUPPORTED,
+	    ATOMS_N - A__NET_SUPPORTED);
+	x_word(&g->x, g->x.root, a[A__NET_SUPPORTING_WM_CHECK], XCB_ATOM_WINDOW, g->screen.own);
+	x_word(&g->x, g->screen.own, a[A__NET_SUPPORTING_WM_CHECK], XCB_ATOM_WINDOW, g->screen.own);
+	x_text(&g->x, g->screen.own, a[A__NET_WM_NAME], a[A_UTF8_STRING], "gui-agent", 9);
+	x_word(&g->x, g->x.root, a[A__NET_NUMBER_OF_DESKTOPS], XCB_ATOM_CARDINAL, 1);
+	x_word(&g->x, g->x.root, a[A__NET_CURRENT_DESKTOP], XCB_ATOM_CARDINAL, 0);
 	own(g, A_WM_S0);
 	wm_screen(g);
 }

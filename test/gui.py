@@ -242,8 +242,11 @@ class X:
         self.send(18, 0, struct.pack("<IIIBxxxI", w, self.atom(name), self.atom(kind), 32, len(words)) +
                   struct.pack("<%dI" % len(words), *words))
 
-    def set_text(self, w, name, text):
-        self.send(18, 0, struct.pack("<IIIBxxxI", w, self.atom(name), self.atom("STRING"), 8, len(text)) + text)
+    def set_text(self, w, name, text, kind="STRING"):
+        self.send(18, 0, struct.pack("<IIIBxxxI", w, self.atom(name), self.atom(kind), 8, len(text)) + text)
+
+    def delete_prop(self, w, name):
+        self.send(19, 0, struct.pack("<II", w, self.atom(name)))
 
     def create(self, x=0, y=0, w=100, h=100, parent=None, override=0, select=0, color=0):
         i = self.new_id()
@@ -293,6 +296,18 @@ class X:
 
     def own(self, selection, w):
         self.send(22, 0, struct.pack("<III", w, self.atom(selection), 0))
+
+    def owner(self, selection):
+        return struct.unpack("<I", self.ask(23, 0, struct.pack("<I", self.atom(selection)))[8:12])[0]
+
+    def managed(self):
+        """Whether there is a window manager that takes a window: what is mapped while it starts it may leave unmapped."""
+        w = self.create(10, 10, 50, 50)
+        self.map(w)
+        try:
+            return until(lambda: self.tree(w)[0] != self.root, 0.3)
+        finally:
+            self.destroy(w)
 
     def event_to(self, w, event, mask=0):
         self.send(25, 0, struct.pack("<II", w, mask) + event)
@@ -503,6 +518,17 @@ class Pages:
         for i in range(y, y + h):
             at = 4 * (i * self.width + x)
             self.m[at:at + len(row)] = row
+
+
+def border(x, at, inset, color=RED, inside=None):
+    """Whether every pixel of that width within the rectangle is the label's, and the one inside it is another's."""
+    px, py, w, h = at
+    rows = x.pixels(px, py, w, h)
+    good = all(all(v == color for v in rows[i]) for i in list(range(inset)) + list(range(h - inset, h)))
+    good = good and all(v == color for r in rows for v in r[:inset] + r[w - inset:])
+    if inside is not None:
+        good = good and all(v == inside for r in rows[inset:h - inset] for v in r[inset:w - inset])
+    return good
 
 
 # --- guid ---

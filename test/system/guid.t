@@ -80,17 +80,6 @@ def shown(x, px, py, color):
     return until(lambda: x.pixel(px, py) == color)
 
 
-def border(x, at, inset, color=RED, inside=None):
-    """Whether every pixel of that width within the rectangle is the label's, and the one inside it is another's."""
-    px, py, w, h = at
-    rows = x.pixels(px, py, w, h)
-    good = all(all(v == color for v in rows[i]) for i in list(range(inset)) + list(range(h - inset, h)))
-    good = good and all(v == color for r in rows for v in r[:inset] + r[w - inset:])
-    if inside is not None:
-        good = good and all(v == inside for r in rows[inset:h - inset] for v in r[inset:w - inset])
-    return good
-
-
 def framed(x, at, inset, color=RED, inside=None):
     return until(lambda: border(x, at, inset, color, inside))
 
@@ -755,8 +744,8 @@ def work_area():
             s.x.set_prop(s.x.root, "_NET_WORKAREA", "CARDINAL", bad)
             s.x.sync()
             ok(until(lambda: there() == (50, 0, 100, 40)), "a work area that is none: %r" % bad[:4])
-        s.x.send(19, 0, struct.pack("<II", s.x.root, s.x.atom("_NET_WORKAREA")))
-        s.x.send(19, 0, struct.pack("<II", s.x.root, s.x.atom("_NET_CURRENT_DESKTOP")))
+        s.x.delete_prop(s.x.root, "_NET_WORKAREA")
+        s.x.delete_prop(s.x.root, "_NET_CURRENT_DESKTOP")
 
 
 def lockers():
@@ -1122,7 +1111,7 @@ def full_no_more():
         s.quiet()
         x.configure(f, x=50, y=50, width=208, height=108)
         ok(framed(x, (50, 50, 208, 108), FRAME, RED, WHITE), "unmapped, and mapped again: with its frame")
-        x.send(19, 0, struct.pack("<II", x.root, x.atom("_NET_SUPPORTED")))
+        x.delete_prop(x.root, "_NET_SUPPORTED")
         x.sync()
         s.quiet()
         s.a.raw(msg(CREATE, 6, struct.pack("<iiIIII", 600, 100, 200, 100, 0, 0)) + msg(FLAGS, 6, struct.pack("<II", 1, 0)) +
@@ -1674,19 +1663,10 @@ def window_manager(name, *argv):
     wm = desk.run(name, *argv)
     x = desk.x
 
-    def manages():
-        """It takes a window."""
-        w = x.create(10, 10, 50, 50)
-        x.map(w)
-        try:
-            return until(lambda: x.tree(w)[0] != x.root, 0.3)
-        finally:
-            x.destroy(w)
-
     try:
         with Session("-T") as s:
             a = s.a
-            ok(until(manages), name + " is there")
+            ok(until(x.managed), name + " is there")
             a.create(5, 200, 150, 300, 200)
             a.put(HINTS, 5, struct.pack("<9I", 1, *[0] * 8))
             p = a.image(300, 200, 0x123456)

@@ -26,12 +26,12 @@ rects(void **state)
 }
 
 static void
-title(const char *in, bool latin1, const char *out)
+title(const char *in, enum text kind, const char *out)
 {
 	char got[128];
 
 	memset(got, 'x', sizeof got);
-	text_title(got, (const uint8_t *)in, strlen(in), latin1);
+	text_title(got, in, strlen(in), kind);
 	assert_string_equal(got, out);
 }
 
@@ -40,10 +40,10 @@ titles(void **state)
 {
 	char in[300], out[128];
 
-	title("", false, "");
-	title("plain", false, "plain");
-	title("caf\xe9", true, "caf\xc3\xa9");
-	title("\xe2\x98\x83", false, "\xe2\x98\x83");
+	title("", TEXT_UTF8, "");
+	title("plain", TEXT_UTF8, "plain");
+	title("caf\xe9", TEXT_LATIN1, "caf\xc3\xa9");
+	title("\xe2\x98\x83", TEXT_UTF8, "\xe2\x98\x83");
 	/* 127 bytes are the most, the end is a character's. */
 	for (size_t lead = 0; lead < 4; lead++) {
 		memset(in, 'a', sizeof in);
@@ -52,27 +52,44 @@ titles(void **state)
 			memcpy(in + i, "\xe2\x98\x83", 3);
 		in[lead + 240] = '\0';
 		memcpy(out, in, lead + (127 - lead) / 3 * 3);
-		title(in, false, out);
+		title(in, TEXT_UTF8, out);
 	}
 	memset(in, '\xe9', sizeof in);
 	in[sizeof in - 1] = '\0';
 	memset(out, 0, sizeof out);
 	for (size_t i = 0; i < 126; i += 2)
 		memcpy(out + i, "\xc3\xa9", 2);
-	title(in, true, out);
+	title(in, TEXT_LATIN1, out);
 	memset(in, 'b', sizeof in);
 	in[127] = '\0';
-	title(in, false, in);
+	title(in, TEXT_UTF8, in);
 	in[127] = 'b';
 	in[128] = '\0';
-	in[200] = '\0';
 	memset(out, 0, sizeof out);
 	memset(out, 'b', 127);
-	title(in, false, out);
-	/* Continuation bytes alone. */
-	memset(in, '\x80', sizeof in);
-	in[sizeof in - 1] = '\0';
-	title(in, false, "");
+	title(in, TEXT_UTF8, out);
+	/* Not UTF-8: continuation bytes alone, a cut character, a surrogate. */
+	title("\x80\x80", TEXT_UTF8, "__");
+	title("a\xe2\x98", TEXT_UTF8, "a__");
+	title("\xed\xa0\x80", TEXT_UTF8, "___");
+}
+
+static void
+compound(void **state)
+{
+	title("caf\xe9", TEXT_COMPOUND, "caf\xc3\xa9");
+	title("\x1b(Ba\x1b-A\xe9", TEXT_COMPOUND, "a\xc3\xa9");
+	title("a\x1b%G\xe2\x98\x83\x1b%@\xe9", TEXT_COMPOUND, "a\xe2\x98\x83\xc3\xa9");
+	/* Greek, in the upper half; two bytes of a Japanese set, in the lower; and Latin again. */
+	title("\x1b-F\xe1\x1b-A\xe9", TEXT_COMPOUND, "_\xc3\xa9");
+	title("\x1b$(B0!\x1b(Bb", TEXT_COMPOUND, "__b");
+	/* Cut. */
+	title("a\x1b", TEXT_COMPOUND, "a");
+	title("a\x1b$(", TEXT_COMPOUND, "a");
+	title("a\x1b%", TEXT_COMPOUND, "a");
+	title("a\x1b%G\xe2\x98", TEXT_COMPOUND, "a__");
+	/* Elsewhere it is a byte as others are. */
+	title("\x1b(B", TEXT_LATIN1, "\x1b(B");
 }
 
 static void
@@ -94,6 +111,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(rects),
 	    cmocka_unit_test(titles),
+	    cmocka_unit_test(compound),
 	    cmocka_unit_test(glyphs),
 	};
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: ISC
-# Installs what is missing, by Debian package name: deps.sh [build|demo|check|image]
+# Installs what is missing, by Debian package name: deps.sh [build|demo|check|bench|image]
 set -eu
 
 build='gcc libc6-dev make musl-tools linux-libc-dev libseccomp-dev libx11-dev libxcb1-dev libxcb-shm0-dev
@@ -10,6 +10,7 @@ demo="$build python3 xvfb xterm"
 check="$demo git libcmocka-dev perl clang libclang-rt-14-dev clang-format clang-tidy cppcheck
 	mandoc valgrind xdotool openbox twm x11-utils x11-xserver-utils
 	xclip l3afpad binutils procps libxen-dev"
+bench="$check ffmpeg mpv"
 image="$build binutils dpkg-dev python3 libxen-dev squashfs-tools xorriso mtools grub-common grub-pc-bin
 	grub-efi-amd64-bin zstd xz-utils qemu-system-x86"
 case ${1-build} in
@@ -17,7 +18,8 @@ build) want=$build ;;
 image) want=$image ;;
 demo) want=$demo ;;
 check) want=$check ;;
-*) echo 'usage: deps.sh [build|demo|check|image]' >&2; exit 100 ;;
+bench) want=$bench ;;
+*) echo 'usage: deps.sh [build|demo|check|bench|image]' >&2; exit 100 ;;
 esac
 
 missing=

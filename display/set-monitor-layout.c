@@ -50,6 +50,23 @@ read_layout(struct monitor m[MONITORS])
 	return n;
 }
 
+static bool
+is_set(xcb_connection_t *c, xcb_window_t root, const struct monitor *m, size_t n)
+{
+	xcb_randr_get_monitors_reply_t *r =
+	    xcb_randr_get_monitors_reply(c, xcb_randr_get_monitors(c, root, 1), NULL);
+	bool same = r != NULL && r->nMonitors == n;
+
+	if (same)
+		for (xcb_randr_monitor_info_iterator_t i =
+			 xcb_randr_get_monitors_monitors_iterator(r);
+		     same && i.rem > 0; xcb_randr_monitor_info_next(&i), m++)
+			same = i.data->width == m->w && i.data->height == m->h &&
+			       i.data->x == (int)m->x && i.data->y == (int)m->y;
+	free(r);
+	return same;
+}
+
 /* Those of the last time go. X's own is right when there is but one. */
 static void
 set(xcb_connection_t *c, xcb_window_t root, const struct monitor *m, size_t n)
@@ -116,8 +133,10 @@ main(int argc, char **argv)
 	if (e == NULL || !e->present)
 		die("the X server has no RandR");
 	xcb_discard_reply(c, xcb_randr_query_version(c, 1, 5).sequence);
-	screen_size(c, root, w, h);
+	if (is_set(c, root, m, n)) /* programs would have to draw all anew */
+		return 0;
 	set(c, root, m, n);
+	screen_size(c, root, w, h); /* programs are told of this, not of monitors alone */
 	g = xcb_get_geometry_reply(c, xcb_get_geometry(c, root), NULL);
 	if (g == NULL)
 		die("the X server has gone");

@@ -116,6 +116,8 @@ deps-build:
 	@sh ./deps.sh build
 deps-demo:
 	@sh ./deps.sh demo
+deps-bench:
+	@sh ./deps.sh bench
 deps-check:
 	@sh ./deps.sh check
 # A second make, so that what deps installed is found when the Makefile is read.
@@ -139,14 +141,23 @@ check-system: all $(TEST_PROGS)
 .PHONY: deps-build deps-demo deps-check demo check check-build lint check-system bench
 
 BENCH = $(patsubst test/bench/%.c,$(O)/bench/%,$(wildcard test/bench/*.c))
+# Draws on Dom0's and on a qube's X server.
+$(O)/bench/x-client: $(O)/hobj/test/bench/x-client.o $(O)/hobj/display/no-names.o
+	@mkdir -p $(@D)
+	@$(HOSTCC) $(LDFLAGS) -static-pie -o $@ $^ -lxcb-damage -lxcb-xfixes -lxcb-shm -lxcb -lXau -lXdmcp
+$(O)/hobj/test/bench/x-client.o: CFLAGS += -O2
 $(O)/bench/%: $(O)/obj/test/bench/%.o $(O)/lib.a
 	@mkdir -p $(@D)
 	$(LIBC_CC) $(LDFLAGS) $(LIBC_LDFLAGS) -o $@ $^
-bench: deps-check
+bench: deps-bench
 	@$(MAKE) -s all bench-build
 	@O=$(O) STATIC=$(STATIC) test/house -u test/bench/run
+# The windows alone.
+bench-gui: deps-bench
+	@$(MAKE) -s all $(O)/bench/x-client
+	@O=$(O) STATIC=$(STATIC) PYTHONDONTWRITEBYTECODE=1 test/house -u test/bench/gui $(O)/bench/x-client || [ $$? -lt 100 ]
 bench-build: $(BENCH)
-.PHONY: bench-build
+.PHONY: bench-build bench-gui deps-bench
 
 # In a qube: a hostile qdbd (qubesdb.t).
 $(TESTBIN)/qdb-flood: $(O)/obj/test/unit/qdb-flood.o $(O)/lib.a

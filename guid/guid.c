@@ -49,25 +49,6 @@ x_ready(struct gui *g)
 	return x_keeps_up(g) && x_takes(g);
 }
 
-static void
-resume(struct gui *g)
-{
-	if (g->agent.paused && x_ready(g))
-		read_agent(g);
-	turn(g);
-}
-
-static void
-on_more(struct loop *l, int fd, short revents, void *arg)
-{
-	struct gui *g = arg;
-
-	(void)l, (void)fd, (void)revents;
-	g->pace.again = 0;
-	x_turn(&g->x, false);
-	resume(g);
-}
-
 void
 turn(struct gui *g)
 {
@@ -82,7 +63,7 @@ turn(struct gui *g)
 	}
 	more = more || (g->agent.paused && x_ready(g));
 	if (more && g->pace.again == 0) {
-		g->pace.again = loop_after(g->loop, 0, on_more, g);
+		g->pace.again = loop_after(g->loop, 0, on_x, g);
 		if (g->pace.again == 0)
 			die("no memory");
 	}
@@ -101,36 +82,26 @@ on_agent(struct loop *l, int fd, short revents, void *arg)
 	turn(g);
 }
 
+/* fd < 0: only what waits here already. */
 static void
 on_x(struct loop *l, int fd, short revents, void *arg)
 {
 	struct gui *g = arg;
 
-	(void)l, (void)fd, (void)revents;
-	x_turn(&g->x, true);
-	resume(g);
+	(void)l, (void)revents;
+	if (fd < 0)
+		g->pace.again = 0;
+	x_turn(&g->x, fd >= 0);
+	if (g->agent.paused && x_ready(g))
+		read_agent(g);
+	turn(g);
 }
 
-/* A byte on it: the domain has gone (chand/chansock.h). */
 static void
-on_control(struct loop *l, int fd, short revents, void *arg)
+gone(void *arg)
 {
-	struct gui *g = arg;
-	int ms;
-
-	(void)revents;
-	if (fd >= 0)
-		loop_del(l, fd);
-	if (fd != -2 && !control_turn(&g->control)) {
-		logit("the qube has ended");
-		loop_stop(l, 0);
-		return;
-	}
-	ms = control_wait(&g->control);
-	loop_cancel(l, g->control_timer);
-	g->control_timer = ms >= 0 ? loop_after(l, (uint64_t)ms, on_control, g) : 0;
-	if (g->control.fd >= 0 && !loop_add(l, g->control.fd, POLLIN, on_control, g))
-		die("no memory");
+	logit("the qube has ended");
+	loop_stop(((struct gui *)arg)->loop, 0);
 }
 
 static void
@@ -147,7 +118,7 @@ start(struct gui *g)
 	g->link.out.max = SEND_MAX;
 	if (!loop_add(g->loop, xcb_get_file_descriptor(g->x.c), POLLIN, on_x, g))
 		die("no memory");
-	on_control(g->loop, -2, 0, g);
+	control_watch(&g->control, g->loop, gone, g);
 	if (g->ready >= 0 && write(g->ready, "\n", 1) == 1)
 		close(g->ready);
 	on_x(g->loop, -1, 0, g);

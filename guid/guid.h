@@ -30,6 +30,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "display/gui-link.h"
 #include "grant.h"
@@ -52,10 +53,11 @@
 enum { AGAIN = 75 }; /* exit status by hand: the agent has gone, wait for it again */
 
 struct prop { /* -p NAME=TYPE:VALUE */
-	const char *name, *value;
-	char type;
-	xcb_atom_t atom, type_atom; /* once X is there */
-	uint32_t n, words[32];	    /* of its value: bytes, or words */
+	const char *name;
+	const void *data; /* n bytes or words: that text, or these words */
+	uint32_t n, words[32];
+	uint8_t format;
+	xcb_atom_t type, atom; /* atom: once X is there */
 };
 
 #define TEXT_SIZE 32
@@ -87,11 +89,10 @@ struct image {
 };
 
 enum key { BY_ID, BY_F, BY_C, KEYS };
+LIST_HEAD(list, window);
 
 struct window {
-	struct window *next, *prev;
-	struct window *same[KEYS]; /* of a place in the tables */
-	struct window *dirty_next;
+	LIST_ENTRY(window) all, damaged, same[KEYS];
 	union {
 		struct {
 			uint32_t id;
@@ -109,13 +110,14 @@ struct window {
 	int ext_x, ext_y;     /* what the window manager adds left and above */
 	uint32_t placed;      /* sequence of our last request that moves F */
 	uint32_t mapped_seq;  /* and of the last that maps or unmaps it */
-	bool override, mapped, queued, lost, reparented, asking_place, told_place, full, dirty;
+	bool override, mapped, queued, lost, reparented, full, dirty;
 	bool low; /* at the bottom, until it is known where lockers and prompts are */
 	enum { NOT_DOCKED, DOCKED, EMBEDDED } docked;
 	uint32_t flags;		  /* GUI_FULLSCREEN ..., as the window manager has them */
 	struct window *transient; /* for it */
-	unsigned followers;	  /* that are transient for this one */
-	struct rect damage;	  /* of C */
+	struct list followers;	  /* that are transient for this one */
+	LIST_ENTRY(window) follower;
+	struct rect damage; /* of C */
 	struct image *image;
 };
 
@@ -128,9 +130,8 @@ struct agent {
 
 #define BUCKETS 4096u
 struct windows {
-	struct window *first, *dirty;
+	struct list all, damaged, at[KEYS][BUCKETS];
 	uint32_t n, seed;
-	struct window *at[KEYS][BUCKETS];
 };
 
 struct segment {
@@ -179,11 +180,9 @@ struct gui {
 	unsigned orders; /* of root's children, wanted since it was asked for */
 	uint32_t focus;	 /* F whose keymap is to come, or 0 */
 	struct gui_focus focus_event;
-	xcb_cursor_t cursors[GUI_CURSOR_END - GUI_CURSOR_FONT];
+	xcb_cursor_t cursor;
 	xcb_font_t cursor_font;
 	struct control control;
-	int control_fd;
-	uint32_t control_timer;
 	gid_t people;
 	int screen, ready, inotify;
 	pid_t pid;
@@ -244,13 +243,13 @@ void override_start(struct gui *g);
 void pixels_start(struct gui *g); /* the segments; before the sandbox */
 void pixels_drop(struct gui *g, struct window *w);
 void pixels_damage(struct gui *g, struct window *w, struct rect r); /* r: of C */
-void pixels_undirty(struct gui *g, struct window *w);
+void pixels_undirty(struct window *w);
 void pixels_paint(struct gui *g);
 void pixels_failed(struct gui *g, uint32_t sequence); /* an error of a request */
 event_fn on_expose, on_completion;
 
 /* --- input.c --- */
-event_fn on_key, on_button, on_motion, on_crossing, on_focus, on_keymap;
+event_fn on_press, on_motion, on_crossing, on_focus, on_keymap;
 void input_focus_flush(struct gui *g);
 
 /* --- hints.c --- */

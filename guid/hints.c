@@ -132,9 +132,8 @@ hints_new(struct gui *g, struct window *w)
 	x_word(&g->x, w->f, a[A__QUBES_VMWINDOWID], XCB_ATOM_WINDOW, w->id);
 	x_words(&g->x, w->f, XCB_ATOM_WM_NORMAL_HINTS, XCB_ATOM_WM_SIZE_HINTS, size, NORMAL_HINTS);
 	for (const struct prop *p = g->o.props; p < g->o.props + g->o.nprops; p++)
-		xcb_change_property(g->x.c, XCB_PROP_MODE_REPLACE, w->f, p->atom, p->type_atom,
-		    p->type == 's' ? 8 : 32, p->n,
-		    p->type == 's' ? p->value : (const void *)p->words);
+		xcb_change_property(g->x.c, XCB_PROP_MODE_REPLACE, w->f, p->atom, p->type,
+		    p->format, p->n, p->data);
 	set_title(g, w, "");
 }
 
@@ -149,13 +148,13 @@ hints_transient(struct gui *g, struct window *w, struct window *to)
 	 * stays the end of theirs. */
 	for (int i = 0; i < FAMILY_MAX && up != NULL && up != w; i++)
 		up = up->transient;
-	if (up != NULL || w->followers > 0 || (to != NULL && to->lost))
+	if (up != NULL || !LIST_EMPTY(&w->followers) || (to != NULL && to->lost))
 		to = NULL;
 	if (w->transient != NULL)
-		w->transient->followers--;
+		LIST_REMOVE(w, follower);
 	w->transient = to;
 	if (to != NULL)
-		to->followers++;
+		LIST_INSERT_HEAD(&to->followers, w, follower);
 	if (w->lost)
 		return;
 	if (to != NULL)
@@ -261,17 +260,14 @@ has(const uint32_t *atoms, size_t n, xcb_atom_t a)
 }
 
 static void
-on_state(struct gui *g, const struct answer *answer)
+state(struct gui *g, struct window *w, const uint32_t *atoms, size_t n)
 {
-	struct window *w = answer->w;
 	const xcb_atom_t *a = g->x.atom;
 	struct gui_flags m;
 	uint32_t now = 0;
-	size_t n;
-	const uint32_t *atoms = x_answer(answer, &n);
 	const bool full = has(atoms, n, a[A__NET_WM_STATE_FULLSCREEN]) && g->makes_full;
 
-	if (w == NULL || !w->mapped)
+	if (!w->mapped)
 		return;
 	for (const struct state *s = states; s < states + STATES_N; s++)
 		if (has(atoms, n, a[s->first]) && has(atoms, n, a[s->second]) &&
@@ -291,35 +287,28 @@ on_state(struct gui *g, const struct answer *answer)
 /* ---- the window manager, and the root window ---- */
 
 static void
-on_extents(struct gui *g, const struct answer *answer)
+extents(struct gui *g, struct window *w, const uint32_t *v, size_t n)
 {
-	struct window *w = answer->w;
-	size_t n;
-	const uint32_t *v = x_answer(answer, &n);
-
 	(void)g;
-	if (w == NULL || n < 4 || v[0] > 1000 || v[2] > 1000)
+	if (n < 4 || v[0] > 1000 || v[2] > 1000)
 		return;
 	w->ext_x = (int)v[0];
 	w->ext_y = (int)v[2];
 }
 
 static void
-on_desktop(struct gui *g, const struct answer *answer)
+desktop(struct gui *g, struct window *w, const uint32_t *v, size_t n)
 {
-	size_t n;
-	const uint32_t *v = x_answer(answer, &n);
-
+	(void)w;
 	g->desktop = n > 0 ? v[0] : 0;
 }
 
 static void
-on_workarea(struct gui *g, const struct answer *answer)
+workarea(struct gui *g, struct window *window, const uint32_t *v, size_t n)
 {
 	const uint32_t w = (uint32_t)g->root.w, h = (uint32_t)g->root.h;
-	size_t n;
-	const uint32_t *v = x_answer(answer, &n);
 
+	(void)window;
 	g->work = g->root;
 	if (n / 4 > g->desktop)
 		v += 4 * g->desktop;
@@ -330,37 +319,64 @@ on_workarea(struct gui *g, const struct answer *answer)
 
 /* One that does not would leave a window of any size without its frame. */
 static void
-on_supported(struct gui *g, const struct answer *answer)
+supported(struct gui *g, struct window *w, const uint32_t *v, size_t n)
+{
+	(void)w;
+	g->makes_full = has(v, n, g->x.atom[A__NET_WM_STATE_FULLSCREEN]);
+}
+
+/* What others say, first of the root window, then of ours; in this order, since each may need
+ * those before. */
+static const struct {
+	unsigned atom;
+	uint32_t words;
+	void (*fn)(struct gui *g, struct window *w, const uint32_t *v, size_t n);
+} props[] = {
+    {A__NET_SUPPORTED, 1024, supported},
+    {A__NET_CURRENT_DESKTOP, 1, desktop},
+    {A__NET_WORKAREA, 256, workarea},
+    {A__NET_WM_STATE, STATES_MAX, state},
+    {A__NET_FRAME_EXTENTS, 4, extents},
+};
+enum { OF_ROOT = 3, PROPS = 5 };
+
+static void
+on_value(struct gui *g, const struct answer *answer)
 {
 	size_t n;
 	const uint32_t *v = x_answer(answer, &n);
 
-	g->makes_full = has(v, n, g->x.atom[A__NET_WM_STATE_FULLSCREEN]);
+	if (answer->w != NULL || answer->n < OF_ROOT)
+		props[answer->n].fn(g, answer->w, v, n);
+}
+
+static void
+ask(struct gui *g, xcb_window_t x, uint32_t i)
+{
+	x_ask(&g->x, x, g->x.atom[props[i].atom], props[i].words, on_value, i);
 }
 
 void
 hints_start(struct gui *g)
 {
 	g->work = g->root;
-	x_ask(&g->x, g->x.root, g->x.atom[A__NET_SUPPORTED], 1024, on_supported, 0);
-	x_ask(&g->x, g->x.root, g->x.atom[A__NET_CURRENT_DESKTOP], 1, on_desktop, 0);
-	x_ask(&g->x, g->x.root, g->x.atom[A__NET_WORKAREA], 256, on_workarea, 0);
+	for (uint32_t i = 0; i < OF_ROOT; i++)
+		ask(g, g->x.root, i);
 }
 
 void
 on_property(struct gui *g, struct window *w, const xcb_generic_event_t *event)
 {
 	const xcb_property_notify_event_t *e = (const void *)event;
-	const xcb_atom_t *a = g->x.atom;
 
-	if (e->window == g->x.root &&
-	    (e->atom == a[A__NET_WORKAREA] || e->atom == a[A__NET_CURRENT_DESKTOP] ||
-		e->atom == a[A__NET_SUPPORTED]))
-		hints_start(g);
-	if (w != NULL && e->atom == a[A__NET_WM_STATE])
-		x_ask(&g->x, w->f, e->atom, STATES_MAX, on_state, 0);
-	if (w != NULL && e->atom == a[A__NET_FRAME_EXTENTS])
-		x_ask(&g->x, w->f, e->atom, 4, on_extents, 0);
+	for (uint32_t i = 0; i < PROPS; i++) {
+		if (e->atom != g->x.atom[props[i].atom])
+			continue;
+		if (w != NULL && i >= OF_ROOT)
+			ask(g, w->f, i);
+		else if (e->window == g->x.root && i < OF_ROOT)
+			hints_start(g);
+	}
 }
 
 void
@@ -390,35 +406,29 @@ on_client_message(struct gui *g, struct window *w, const xcb_generic_event_t *ev
 
 /* ---- the pointer ---- */
 
-/* A glyph of X's cursor font: they are at even numbers, their masks at odd ones. */
-static xcb_cursor_t
-cursor_of(struct gui *g, uint16_t glyph)
-{
-	xcb_cursor_t *c = &g->cursors[glyph];
-
-	if (g->cursor_font == XCB_NONE) {
-		g->cursor_font = xcb_generate_id(g->x.c);
-		xcb_open_font(g->x.c, g->cursor_font, 6, "cursor");
-	}
-	if (*c == XCB_NONE) {
-		*c = xcb_generate_id(g->x.c);
-		xcb_create_glyph_cursor(g->x.c, *c, g->cursor_font, g->cursor_font, glyph,
-		    glyph + 1, 0, 0, 0, 0xffff, 0xffff, 0xffff);
-	}
-	return *c;
-}
-
+/* A glyph of X's cursor font: they are at even numbers, their masks at odd ones. One id will do,
+ * since X keeps a cursor as long as a window has it. */
 void
 on_cursor(struct gui *g, struct window *w, const struct body *untrusted)
 {
 	const uint32_t cursor = *(const uint32_t *)untrusted->p;
-	uint32_t value = XCB_NONE;
+	const uint16_t glyph = (uint16_t)(cursor - GUI_CURSOR_FONT);
+	const bool shape = cursor != 0 && cursor % 2 == 0;
 
 	if (cursor != 0 && (cursor < GUI_CURSOR_FONT || cursor >= GUI_CURSOR_END)) {
 		fatal(g, w->id, "CURSOR 0x%x", cursor);
 		return;
 	}
-	if (cursor != 0 && cursor % 2 == 0)
-		value = cursor_of(g, (uint16_t)(cursor - GUI_CURSOR_FONT));
-	xcb_change_window_attributes(g->x.c, w->c, XCB_CW_CURSOR, &value);
+	if (g->cursor == XCB_NONE) {
+		g->cursor = xcb_generate_id(g->x.c);
+		g->cursor_font = xcb_generate_id(g->x.c);
+		xcb_open_font(g->x.c, g->cursor_font, 6, "cursor");
+	}
+	if (shape)
+		xcb_create_glyph_cursor(g->x.c, g->cursor, g->cursor_font, g->cursor_font, glyph,
+		    glyph + 1, 0, 0, 0, 0xffff, 0xffff, 0xffff);
+	xcb_change_window_attributes(
+	    g->x.c, w->c, XCB_CW_CURSOR, (uint32_t[]){shape ? g->cursor : XCB_NONE});
+	if (shape)
+		xcb_free_cursor(g->x.c, g->cursor);
 }

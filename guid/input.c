@@ -7,12 +7,15 @@
 
 #include "guid.h"
 
-/* A key or a button: X has both in the same form. at: of the window it came to, in the qube's. */
-static void
-pressed(struct gui *g, struct window *w, enum gui_type type, int at, const void *event)
+/* A key or a button: X has both in the same form. */
+void
+on_press(struct gui *g, struct window *w, const xcb_generic_event_t *event)
 {
-	const xcb_key_press_event_t *e = event;
-	const struct gui_key m = {.type = e->response_type & 0x7f,
+	const xcb_key_press_event_t *e = (const void *)event;
+	const uint32_t type = e->response_type & 0x7f;
+	const bool key = type == XCB_KEY_PRESS || type == XCB_KEY_RELEASE;
+	const int at = key ? w->off - w->inset : w->off; /* F, or C, in the qube's window */
+	const struct gui_key m = {.type = type,
 	    .x = e->event_x + at,
 	    .y = e->event_y + at,
 	    .state = e->state,
@@ -20,21 +23,9 @@ pressed(struct gui *g, struct window *w, enum gui_type type, int at, const void 
 
 	g->time = e->time;
 	x_word(&g->x, w->f, g->x.atom[A__NET_WM_USER_TIME], XCB_ATOM_CARDINAL, e->time);
-	if (w->docked && m.type == XCB_BUTTON_PRESS)
+	if (w->docked && type == XCB_BUTTON_PRESS)
 		xcb_set_input_focus(g->x.c, XCB_INPUT_FOCUS_PARENT, w->f, e->time);
-	agent_send(g, type, w->id, &m, sizeof m);
-}
-
-void
-on_key(struct gui *g, struct window *w, const xcb_generic_event_t *event)
-{
-	pressed(g, w, GUI_KEYPRESS, w->off - w->inset, event);
-}
-
-void
-on_button(struct gui *g, struct window *w, const xcb_generic_event_t *event)
-{
-	pressed(g, w, GUI_BUTTON, w->off, event);
+	agent_send(g, key ? GUI_KEYPRESS : GUI_BUTTON, w->id, &m, sizeof m);
 }
 
 void

@@ -14,27 +14,15 @@
 #include "state.h"
 #include "vmconf.h"
 
-#define CONFIG_MAX 65536u
 #define PROMPT "qrexec-ask" /* WM_CLASS of what asks a person: stays above, too */
 
 static const char help[] =
     "usage: guid --session NAME\n"
-    "       guid -d ID -N NAME [-c COLOR] [-l LABEL] [-C FILE] [OPTION...]\n"
-    "  --session NAME           as startd runs it\n"
-    "  -d, --domid ID           by hand, for domain ID\n"
-    "  -N, --name NAME          of the qube\n"
-    "  -c, --color COLOR        of its label: 0xRRGGBB, or a name (red)\n"
-    "  -l, --label N            number of its label\n"
-    "  -C, --config FILE        configuration\n"
-    "  -f, --foreground         stay there; -n, --background: go without waiting for the agent\n"
-    "  -I, --invisible          show no window\n"
-    "  -T, --title-name         the qube's name before each title\n"
-    "  -K, --kill-on-connect P  SIGUSR1 to P when the agent has come\n"
-    "  -p, --prop NAME=T:VALUE  a property for each window; T: s text, a atom, c numbers\n"
-    "  --trayicon-mode MODE     border1, border2, tint, tint+border1, ...\n"
-    "  --screensaver-name NAME  whose windows stay above\n"
-    "  --override-redirect allow|disabled\n"
-    "  -t ID, -i ICON, -q, -v, -Q, --max-clipboard-size N are taken and change nothing\n";
+    "       guid -d ID -N NAME [-fnITqvQ] [-c COLOR] [-l LABEL] [-C FILE] [-K PID] [-t ID] [-i "
+    "ICON]\n"
+    "            [-p PROPERTY=T:VALUE] [--trayicon-mode MODE] [--screensaver-name NAME]\n"
+    "            [--override-redirect allow|disabled] [--max-clipboard-size N]\n"
+    "Shows the windows of a qube, each in a frame of its colour: guid(8).\n";
 
 /* One row for all that the command line (long, short or 0, with or without a value), a file (the
  * same with underscores) and, by gui-LONG, a feature may say. */
@@ -87,7 +75,7 @@ static const struct setting {
 };
 #define SETTINGS (sizeof settings / sizeof *settings)
 
-static void
+static bool
 tray_mode(struct options *o, const char *mode)
 {
 	static const char *const parts[] = {
@@ -99,38 +87,36 @@ tray_mode(struct options *o, const char *mode)
 	o->tray_border = 0;
 	for (part = strtok_r(text, "+", &save); part != NULL; part = strtok_r(NULL, "+", &save)) {
 		if (!one_of(parts, part))
-			usage_die("guid: no tray icon mode %s", mode);
+			return false;
 		o->tint = o->tint || *part == 't';
 		o->pale = o->pale || *part == 's';
-		if (strncmp(part, "border", 6) == 0)
+		if (part[1] == 'o')
 			o->tray_border = part[6] - '0';
 	}
-	if (!o->tint && o->tray_border == 0)
-		o->tint = true; /* bg: not served; no icon is without a mark */
+	o->tint = o->tint || o->tray_border == 0; /* bg is not served; no icon is without a mark */
+	return true;
 }
 
 static bool
 add_prop(struct options *o, char *arg)
 {
-	char *eq = strchr(arg, '='), *s;
 	struct prop *p = &o->props[o->nprops];
+	char *v = strchr(arg, '=');
 
-	if (eq == NULL || eq == arg || eq[1] == '\0' || strchr("sac", eq[1]) == NULL ||
-	    eq[2] != ':' || o->nprops == NAMES_MAX)
+	if (v == NULL || v == arg || o->nprops == NAMES_MAX || v[1] == '\0' || v[2] != ':')
 		return false;
-	*eq = '\0';
-	*p = (struct prop){.name = arg, .type = eq[1], .value = eq + 3};
-	s = eq + 3;
-	if (p->type == 's')
-		p->n = (uint32_t)strlen(s);
-	else if (p->type == 'a')
-		p->n = 1;
-	else
-		while (*s != '\0' && p->n < 32) {
-			p->words[p->n++] = (uint32_t)strtoul(s, &s, 0);
-			s += strcspn(s, ",");
-			s += *s == ',';
-		}
+	*p = (struct prop){.name = arg, .data = p->words, .format = 32, .type = XCB_ATOM_CARDINAL};
+	*v = '\0';
+	if (v[1] == 's')
+		*p = (struct prop){arg, v + 3, (uint32_t)strlen(v + 3), {0}, 8, XCB_ATOM_STRING, 0};
+	else if (v[1] == 'a')
+		*p = (struct prop){arg, v + 3, 1, {0}, 32, XCB_ATOM_ATOM, 0};
+	else if (v[1] != 'c')
+		return false;
+	for (v += 3; p->data == p->words && *v != '\0' && p->n < 32; v += *v == ',') {
+		p->words[p->n++] = (uint32_t)strtoul(v, &v, 0);
+		v += strcspn(v, ",");
+	}
 	o->nprops++;
 	return true;
 }
@@ -154,7 +140,7 @@ set(struct options *o, const struct setting *s, char *v)
 	else if (s->kind == TEXT)
 		snprintf(at, TEXT_SIZE, "%s", v);
 	else if (s->kind == TRAY)
-		tray_mode(o, v);
+		good = tray_mode(o, v);
 	else if (s->kind == OVERRIDE && (good = one_of(off, v) || strcmp(v, "allow") == 0))
 		o->override_allowed = *v == 'a';
 	else if (s->kind == NAME && (good = name_ok(v)))
@@ -189,33 +175,34 @@ set_key(struct options *o, const char *key, size_t n, char *v)
 static void
 config(struct options *o, const char *file)
 {
-	struct buf b = {.max = CONFIG_MAX};
-	char *line, *save, text[CONFIG_MAX + 1], key[64], value[64];
+	FILE *f = fopen(file, "re");
+	char *line, *save, *text = NULL, key[64], value[64];
+	size_t size = 0;
 	bool global = false;
 
-	if (!buf_read_file(&b, AT_FDCWD, file))
+	if (f == NULL)
 		die("cannot read %s", file);
-	memcpy(text, buf_bytes(&b), b.len);
-	text[b.len] = '\0';
-	buf_free(&b);
-	for (line = strtok_r(text, "\n;", &save); line != NULL;
-	     line = strtok_r(NULL, "\n;", &save)) {
-		line += strspn(line, " \t\r{");
-		if (strncmp(line, "global", 6) == 0) {
-			global = true;
-			line += strcspn(line, "{");
-			line += strspn(line, "{ \t");
+	while (getline(&text, &size, f) > 0)
+		for (line = strtok_r(text, "\n;", &save); line != NULL;
+		     line = strtok_r(NULL, "\n;", &save)) {
+			line += strspn(line, " \t\r{");
+			if (strncmp(line, "global", 6) == 0) {
+				global = true;
+				line += strcspn(line, "{");
+				line += strspn(line, "{ \t");
+			}
+			if (*line == '}')
+				global = false;
+			if (!global || *line == '#' || strncmp(line, "//", 2) == 0)
+				continue;
+			if (sscanf(line, "%63[a-z0-9_] %*1[=:] \"%63[^\"]\"", key, value) != 2 &&
+			    sscanf(line, "%63[a-z0-9_] %*1[=:] %63[^ \t\r#}]", key, value) != 2)
+				continue;
+			if (!set_key(o, key, strlen(key), value))
+				logit("%s: %s = %s: not known, ignored", file, key, value);
 		}
-		if (*line == '}')
-			global = false;
-		if (!global || *line == '#' || strncmp(line, "//", 2) == 0)
-			continue;
-		if (sscanf(line, "%63[a-z0-9_] %*1[=:] \"%63[^\"]\"", key, value) != 2 &&
-		    sscanf(line, "%63[a-z0-9_] %*1[=:] %63[^ \t\r#}]", key, value) != 2)
-			continue;
-		if (!set_key(o, key, strlen(key), value))
-			logit("%s: %s = %s: not known, ignored", file, key, value);
-	}
+	free(text);
+	(void)fclose(f);
 }
 
 /* feature.gui-KEY of the qube, feature.gui-default-KEY of dom0; others have such names, too. */

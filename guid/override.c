@@ -91,6 +91,7 @@ stack(struct gui *g, const struct window *w, xcb_window_t sibling, uint32_t mode
 }
 
 static void order(struct gui *g);
+static answer_fn on_class;
 
 /* Root's children, from the bottom up: what is above the lowest of those, or waits at the bottom,
  * comes just below it, and as it was among its like. */
@@ -165,41 +166,68 @@ on_parent(struct gui *g, const struct answer *answer)
 	x_expect(&g->x, xcb_query_tree(g->x.c, r->parent).sequence, on_parent, r->parent);
 }
 
+static void
+ask_class(struct gui *g, xcb_window_t x)
+{
+	x_ask(&g->x, x, XCB_ATOM_WM_CLASS, 32, on_class, 0);
+}
+
+/* The qube's own windows are not asked: they bear its name before theirs. */
+static void
+on_tree(struct gui *g, const struct answer *answer)
+{
+	const xcb_query_tree_reply_t *r = answer->p;
+	const xcb_window_t *child = r != NULL ? xcb_query_tree_children(r) : NULL;
+
+	for (int i = 0; r != NULL && i < xcb_query_tree_children_length(r); i++)
+		if (window_by_x(g, child[i]) == NULL)
+			ask_class(g, child[i]);
+}
+
 /* Where it is now; if there are too many, one that does not show gives way. */
 static void
-on_class(struct gui *g, const struct answer *answer)
+remember(struct gui *g, xcb_window_t client)
 {
-	const xcb_get_property_reply_t *r = answer->p;
-	const bool text = r != NULL && r->format == 8;
-	char instance[NAME_MAX + 1] = "";
 	struct above *at = NULL;
 	int rank = 0;
 
-	if (text && r->value_len > 0)
-		snprintf(instance, sizeof instance, "%.*s", (int)r->value_len,
-		    (const char *)xcb_get_property_value(r));
-	if (!one_of(g->o.lockers, instance))
-		return;
 	for (struct above *a = g->above; rank < 3 && a < g->above + ABOVE_MAX; a++) {
-		const int is = a->client == answer->id ? 3 : a->client == XCB_NONE ? 2 : !a->shown;
+		const int is = a->client == client ? 3 : a->client == XCB_NONE ? 2 : !a->shown;
 
 		if (is > rank)
 			rank = is, at = a;
 	}
 	if (at == NULL)
 		return; /* it is on top of them, and what is below them is below it */
-	*at = (struct above){.client = answer->id, .frame = answer->id};
-	x_expect(&g->x, xcb_query_tree(g->x.c, answer->id).sequence, on_parent, answer->id);
+	*at = (struct above){.client = client, .frame = client};
+	x_expect(&g->x, xcb_query_tree(g->x.c, client).sequence, on_parent, client);
 }
 
-/* The qube's own windows are not asked: they are ours, and bear its name before theirs. */
+/* A client says who it is; what says nothing, as frames, may have one within. */
+static void
+on_class(struct gui *g, const struct answer *answer)
+{
+	const xcb_get_property_reply_t *r = answer->p;
+	char instance[NAME_MAX + 1] = "";
+
+	if (r == NULL)
+		return;
+	if (r->format != 8)
+		x_expect(&g->x, xcb_query_tree(g->x.c, answer->id).sequence, on_tree, answer->id);
+	else
+		snprintf(instance, sizeof instance, "%.*s", (int)r->value_len,
+		    (const char *)xcb_get_property_value(r));
+	if (one_of(g->o.lockers, instance))
+		remember(g, answer->id);
+}
+
 void
 override_look(struct gui *g, xcb_window_t x)
 {
 	for (const struct above *a = g->above; a < g->above + ABOVE_MAX; a++)
 		if (a->frame == x && a->client != x)
 			x_expect(&g->x, xcb_query_tree(g->x.c, x).sequence, on_parent, x);
-	x_ask(&g->x, x, XCB_ATOM_WM_CLASS, 32, on_class, 0);
+	ask_class(g, x);
 }
 
 void
@@ -224,20 +252,6 @@ override_gone(struct gui *g, xcb_window_t x)
 	for (struct above *a = g->above; a < g->above + ABOVE_MAX; a++)
 		if (a->client == x || a->frame == x)
 			memset(a, 0, sizeof *a);
-}
-
-static void
-on_tree(struct gui *g, const struct answer *answer)
-{
-	const xcb_query_tree_reply_t *r = answer->p;
-	const xcb_window_t *child = r != NULL ? xcb_query_tree_children(r) : NULL;
-
-	for (int i = 0; r != NULL && i < xcb_query_tree_children_length(r); i++) {
-		override_look(g, child[i]);
-		if (answer->id == g->x.root)
-			x_expect(
-			    &g->x, xcb_query_tree(g->x.c, child[i]).sequence, on_tree, child[i]);
-	}
 }
 
 /* Those that are there already. */

@@ -6,9 +6,6 @@
  * is filled; X says so for the last put of a filling. While it has said nothing damage waits, and
  * grows together.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -32,30 +29,6 @@ pixels_start(struct gui *g)
 }
 
 /* ---- a qube's pages ---- */
-
-/* By hand: from a file (spec/gui 6.4). */
-static const char *
-by_name(const struct gui *g, struct grant *m, const uint32_t *refs, size_t n)
-{
-	char path[300];
-	const char *bad = NULL;
-	void *p = MAP_FAILED;
-	int dir, fd;
-
-	*m = (struct grant){.len = n * GRANT_PAGE, .control = -1};
-	snprintf(path, sizeof path, "%s/%u", g->px.qgnt, g->o.domid);
-	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	fd = grant_file(dir, refs, n);
-	if (fd >= 0)
-		p = mmap(NULL, m->len, PROT_READ, MAP_SHARED, fd, 0);
-	if (p == MAP_FAILED)
-		bad = grant_file_why(errno);
-	else
-		m->p = p;
-	close(dir);
-	close(fd);
-	return bad;
-}
 
 static void
 give_back(struct gui *g)
@@ -98,15 +71,14 @@ take(struct gui *g, struct window *w, const void *refs, size_t n)
 	if (i == NULL)
 		return "no memory";
 	memcpy(i->refs, refs, n * sizeof *i->refs);
-	bad = g->px.qgnt != NULL ? by_name(g, &i->grant, i->refs, n)
+	bad = g->px.qgnt != NULL ? grant_by_hand(&i->grant, g->px.qgnt, g->o.domid, i->refs, n)
 				 : grant_open(&i->grant, g->o.domid, i->refs, n, GRANT_MS);
 	if (bad != NULL) {
 		free(i);
 		return bad;
 	}
-	if (i->grant.control >= 0)
-		close(i->grant.control);
-	i->grant.control = -1; /* the channel's tells as much */
+	close(i->grant.control); /* the channel's tells as much */
+	i->grant.control = -1;
 	i->n = n;
 	g->px.pages += n;
 	w->image = i;
@@ -262,37 +234,26 @@ pixels_damage(struct gui *g, struct window *w, struct rect r)
 	if (w->dirty)
 		return;
 	w->dirty = true;
-	w->dirty_next = g->win.dirty;
-	g->win.dirty = w;
+	LIST_INSERT_HEAD(&g->win.damaged, w, damaged);
 }
 
 void
-pixels_undirty(struct gui *g, struct window *w)
+pixels_undirty(struct window *w)
 {
-	struct window **p = &g->win.dirty;
-
 	w->damage.w = w->damage.h = 0;
-	if (!w->dirty)
-		return;
-	while (*p != w)
-		p = &(*p)->dirty_next;
-	*p = w->dirty_next;
+	if (w->dirty)
+		LIST_REMOVE(w, damaged);
 	w->dirty = false;
 }
 
 void
 pixels_paint(struct gui *g)
 {
-	struct window **p = &g->win.dirty, *w;
-
-	while ((w = *p) != NULL) {
+	for (struct window *w = LIST_FIRST(&g->win.damaged), *next; w != NULL; w = next) {
+		next = LIST_NEXT(w, damaged);
 		paint(g, w);
-		if (w->damage.w > 0) {
-			p = &w->dirty_next;
-			continue;
-		}
-		*p = w->dirty_next;
-		w->dirty = false;
+		if (w->damage.w == 0)
+			pixels_undirty(w);
 	}
 }
 

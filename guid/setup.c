@@ -15,7 +15,6 @@
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,6 +48,14 @@ on_signal(int sig)
 	_exit(0);
 }
 
+static void
+on_signals(void (*fn)(int))
+{
+	signal(SIGTERM, fn);
+	signal(SIGINT, fn);
+	signal(SIGUSR1, fn);
+}
+
 /* One guid for a domain: the file says who, the lock that it is true. */
 static void
 alone(const struct options *o)
@@ -67,19 +74,18 @@ alone(const struct options *o)
 		die("cannot write %s", hand.flag);
 }
 
-/* Until the agent has come, startup_timeout is over, or it ended. */
+/* In the child; the other waits until the agent has come, startup_timeout is over, or it ended. */
 static void
 into_background(struct gui *g)
 {
 	struct pollfd p = {.events = POLLIN};
-	int pipe[2], null;
+	int pipe[2], status;
 	pid_t pid;
 
 	if (pipe2(pipe, O_CLOEXEC) < 0 || (pid = fork()) < 0)
 		die("fork");
 	if (pid == 0) {
-		null = open("/dev/null", O_RDWR | O_CLOEXEC);
-		dup2(null, STDIN_FILENO);
+		dup2(open("/dev/null", O_RDWR | O_CLOEXEC), STDIN_FILENO);
 		setsid();
 		close(pipe[0]);
 		g->ready = pipe[1];
@@ -87,11 +93,12 @@ into_background(struct gui *g)
 	}
 	close(pipe[1]);
 	p.fd = pipe[0];
-	if (!g->o.background)
-		(void)poll(&p, 1, (int)g->o.startup_timeout * 1000);
-	if (p.revents != 0 && read(pipe[0], &(char){0}, 1) != 1)
-		_exit(waitpid(pid, &null, 0) == pid && WIFEXITED(null) ? WEXITSTATUS(null) : 1);
-	if (p.revents != 0 && g->o.kill_pid > 0)
+	if (g->o.background || poll(&p, 1, (int)g->o.startup_timeout * 1000) != 1)
+		_exit(0);
+	if (read(pipe[0], &(char){0}, 1) != 1)
+		_exit(
+		    waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+	if (g->o.kill_pid > 0)
 		kill((pid_t)g->o.kill_pid, SIGUSR1);
 	_exit(0);
 }
@@ -100,19 +107,16 @@ into_background(struct gui *g)
 static void
 sessions(struct gui *g)
 {
-	static const int ends[] = {SIGTERM, SIGINT, SIGUSR1};
 	const pid_t parent = getpid();
 	int status = 0;
 
-	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-		signal(ends[i], on_signal);
+	on_signals(on_signal);
 	do {
 		hand.child = fork();
 		if (hand.child < 0)
 			die("fork");
 		if (hand.child == 0) {
-			for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-				signal(ends[i], SIG_DFL);
+			on_signals(SIG_DFL);
 			if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 				exit(111);
 			return;

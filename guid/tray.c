@@ -72,7 +72,7 @@ on_owner(struct gui *g, const struct answer *a)
 	if (g->tray == XCB_NONE)
 		return;
 	xcb_change_window_attributes(g->x.c, g->tray, XCB_CW_EVENT_MASK, &select);
-	for (struct window *w = g->win.first; w != NULL; w = w->next)
+	for (struct window *w = LIST_FIRST(&g->win.all); w != NULL; w = LIST_NEXT(w, all))
 		if (w->docked == DOCKED && !w->lost)
 			ask_dock(g, w);
 }

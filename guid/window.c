@@ -7,7 +7,7 @@
 
 /* ---- the table ---- */
 
-static struct window **
+static struct list *
 bucket(struct gui *g, enum key k, uint32_t id)
 {
 	return &g->win.at[k][(uint32_t)(id * (g->win.seed | 1u)) >> 20];
@@ -16,10 +16,10 @@ bucket(struct gui *g, enum key k, uint32_t id)
 static struct window *
 find(struct gui *g, enum key k, uint32_t id)
 {
-	struct window *w = *bucket(g, k, id);
+	struct window *w = LIST_FIRST(bucket(g, k, id));
 
 	while (w != NULL && w->key[k] != id)
-		w = w->same[k];
+		w = LIST_NEXT(w, same[k]);
 	return w;
 }
 
@@ -40,34 +40,18 @@ window_by_x(struct gui *g, xcb_window_t x)
 static void
 add(struct gui *g, struct window *w)
 {
-	struct windows *t = &g->win;
-
-	for (enum key k = BY_ID; k < KEYS; k++) {
-		struct window **first = bucket(g, k, w->key[k]);
-
-		w->same[k] = *first;
-		*first = w;
-	}
-	w->next = t->first;
-	if (t->first != NULL)
-		t->first->prev = w;
-	t->first = w;
-	t->n++;
+	for (enum key k = BY_ID; k < KEYS; k++)
+		LIST_INSERT_HEAD(bucket(g, k, w->key[k]), w, same[k]);
+	LIST_INSERT_HEAD(&g->win.all, w, all);
+	g->win.n++;
 }
 
 static void
 take_out(struct gui *g, struct window *w)
 {
-	for (enum key k = BY_ID; k < KEYS; k++) {
-		struct window **p = bucket(g, k, w->key[k]);
-
-		while (*p != w)
-			p = &(*p)->same[k];
-		*p = w->same[k];
-	}
-	*(w->prev != NULL ? &w->prev->next : &g->win.first) = w->next;
-	if (w->next != NULL)
-		w->next->prev = w->prev;
+	for (enum key k = BY_ID; k < KEYS; k++)
+		LIST_REMOVE(w, same[k]);
+	LIST_REMOVE(w, all);
 	g->win.n--;
 }
 
@@ -133,7 +117,7 @@ fit_content(struct gui *g, struct window *w, int fw, int fh)
 		if (w->cw > 0)
 			xcb_unmap_window(g->x.c, w->c);
 		w->cw = w->ch = 0;
-		pixels_undirty(g, w);
+		pixels_undirty(w);
 		return;
 	}
 	x_place(&g->x, w->c, &(struct rect){w->inset, w->inset, cw, ch});
@@ -305,11 +289,10 @@ on_create(struct gui *g, struct window *w, const struct body *untrusted)
 static void
 forget(struct gui *g, struct window *w)
 {
-	for (struct window *o = g->win.first; w->followers > 0 && o != NULL; o = o->next)
-		if (o->transient == w)
-			hints_transient(g, o, NULL);
+	while (!LIST_EMPTY(&w->followers))
+		hints_transient(g, LIST_FIRST(&w->followers), NULL);
 	hints_transient(g, w, NULL);
-	pixels_undirty(g, w);
+	pixels_undirty(w);
 	pixels_drop(g, w);
 }
 
@@ -356,7 +339,7 @@ window_unmap(struct gui *g, struct window *w)
 
 	w->mapped = false;
 	w->mapped_seq = xcb_unmap_window(g->x.c, w->f).sequence;
-	pixels_undirty(g, w);
+	pixels_undirty(w);
 	if (!w->override)
 		xcb_send_event(g->x.c, 0, g->x.root, TO_MANAGER, (const char *)&e);
 }
@@ -425,8 +408,7 @@ on_configure(struct gui *g, struct window *w, const struct body *untrusted)
 
 /* ---- what X says ---- */
 
-static void ask_place(struct gui *g, struct window *w);
-
+/* Where F is on the root window, without what we added. */
 static void
 on_place(struct gui *g, const struct answer *a)
 {
@@ -434,15 +416,7 @@ on_place(struct gui *g, const struct answer *a)
 	struct window *w = a->w;
 	struct rect at;
 
-	if (w == NULL)
-		return;
-	w->asking_place = false;
-	if (w->told_place) { /* meanwhile, and who knows which is newer */
-		w->told_place = false;
-		ask_place(g, w);
-		return;
-	}
-	if (r == NULL)
+	if (w == NULL || r == NULL)
 		return;
 	at = within(w, r->dst_x, r->dst_y);
 	if (w->docked && at.x < 0)
@@ -452,24 +426,12 @@ on_place(struct gui *g, const struct answer *a)
 	window_moved(g, w, &at);
 }
 
-/* Where F is on the root window, without what we added. */
-static void
-ask_place(struct gui *g, struct window *w)
-{
-	const int16_t in = (int16_t)grow(w);
-
-	if (w->asking_place)
-		return;
-	w->asking_place = true;
-	x_expect(&g->x, xcb_translate_coordinates(g->x.c, w->f, g->x.root, in, in).sequence,
-	    on_place, w->f);
-}
-
 void
 on_configure_notify(struct gui *g, struct window *w, const xcb_generic_event_t *event)
 {
 	const xcb_configure_notify_event_t *e = (const void *)event;
 	const bool synthetic = (e->response_type & 0x80) != 0;
+	struct rect at;
 
 	if (e->window == g->x.root) {
 		g->root.w = e->width;
@@ -490,12 +452,14 @@ on_configure_notify(struct gui *g, struct window *w, const xcb_generic_event_t *
 	if (older(event->full_sequence, w->edge_seq))
 		place_edges(g, w);
 	fit_content(g, w, w->fw, w->fh);
-	if (w->docked || (w->reparented && !synthetic)) {
-		ask_place(g, w);
+	if (w->docked || w->reparented) { /* what an event says may be older than that */
+		const int16_t in = (int16_t)grow(w);
+
+		x_expect(&g->x, xcb_translate_coordinates(g->x.c, w->f, g->x.root, in, in).sequence,
+		    on_place, w->f);
 		return;
 	}
-	w->told_place = w->asking_place;
-	const struct rect at = within(w, e->x + grow(w), e->y + grow(w));
+	at = within(w, e->x + grow(w), e->y + grow(w));
 	window_moved(g, w, &at);
 }
 

@@ -22,11 +22,10 @@ atoms(struct gui *g)
 	g->x.atom[A_TRAY] = x_atom(&g->x, tray);
 	for (struct prop *p = g->o.props; p < g->o.props + g->o.nprops; p++) {
 		p->atom = x_atom(&g->x, p->name);
-		p->type_atom = p->type == 's'	? XCB_ATOM_STRING
-			       : p->type == 'a' ? XCB_ATOM_ATOM
-						: XCB_ATOM_CARDINAL;
-		if (p->type == 'a')
-			p->words[0] = x_atom(&g->x, p->value);
+		if (p->type != XCB_ATOM_ATOM)
+			continue;
+		p->words[0] = x_atom(&g->x, p->data);
+		p->data = p->words;
 	}
 }
 
@@ -36,21 +35,18 @@ check_visual(const xcb_setup_t *setup, const xcb_screen_t *s)
 {
 	xcb_format_iterator_t f = xcb_setup_pixmap_formats_iterator(setup);
 	xcb_depth_iterator_t d = xcb_screen_allowed_depths_iterator(s);
-	xcb_visualtype_iterator_t i = {0};
-	const xcb_visualtype_t *v;
+	bool wide = false, rgb = false;
 
-	while (f.rem > 0 && f.data->depth != s->root_depth)
-		xcb_format_next(&f);
-	for (; d.rem > 0 && i.rem == 0; xcb_depth_next(&d)) {
-		i = xcb_depth_visuals_iterator(d.data);
-		while (i.rem > 0 && i.data->visual_id != s->root_visual)
-			xcb_visualtype_next(&i);
-	}
-	v = i.rem > 0 ? i.data : NULL;
-	if (f.rem == 0 || f.data->bits_per_pixel != 32 || v == NULL ||
-	    v->_class != XCB_VISUAL_CLASS_TRUE_COLOR || v->red_mask != 0xff0000 ||
-	    v->green_mask != 0xff00 || v->blue_mask != 0xff ||
-	    setup->image_byte_order != XCB_IMAGE_ORDER_LSB_FIRST)
+	for (; f.rem > 0; xcb_format_next(&f))
+		wide = wide || (f.data->depth == s->root_depth && f.data->bits_per_pixel == 32);
+	for (; d.rem > 0; xcb_depth_next(&d))
+		for (xcb_visualtype_iterator_t v = xcb_depth_visuals_iterator(d.data); v.rem > 0;
+		     xcb_visualtype_next(&v))
+			rgb = rgb || (v.data->visual_id == s->root_visual &&
+					 v.data->_class == XCB_VISUAL_CLASS_TRUE_COLOR &&
+					 v.data->red_mask == 0xff0000 &&
+					 v.data->green_mask == 0xff00 && v.data->blue_mask == 0xff);
+	if (!wide || !rgb || setup->image_byte_order != XCB_IMAGE_ORDER_LSB_FIRST)
 		die("the X server's pixels are not of 32 bits, 8 for each colour");
 }
 

@@ -17,10 +17,10 @@ static const struct {
 	uint8_t at;
 	enum which which;
 } events[] = {
-    [XCB_KEY_PRESS] = {on_key, 3, OF_F},
-    [XCB_KEY_RELEASE] = {on_key, 3, OF_F},
-    [XCB_BUTTON_PRESS] = {on_button, 3, OF_C},
-    [XCB_BUTTON_RELEASE] = {on_button, 3, OF_C},
+    [XCB_KEY_PRESS] = {on_press, 3, OF_F},
+    [XCB_KEY_RELEASE] = {on_press, 3, OF_F},
+    [XCB_BUTTON_PRESS] = {on_press, 3, OF_C},
+    [XCB_BUTTON_RELEASE] = {on_press, 3, OF_C},
     [XCB_MOTION_NOTIFY] = {on_motion, 3, OF_C},
     [XCB_ENTER_NOTIFY] = {on_crossing, 3, OF_C},
     [XCB_LEAVE_NOTIFY] = {on_crossing, 3, OF_C},

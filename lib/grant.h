@@ -39,5 +39,8 @@ bool grant_read_end(void);
  */
 int grant_file(int dir, const uint32_t *untrusted_refs, size_t n);
 const char *grant_file_why(int error);
+/* By hand: TOP/DOMID/FIRST, as grant_open. */
+const char *grant_by_hand(
+    struct grant *g, const char *top, uint32_t domid, const uint32_t *refs, size_t n);
 
 #endif

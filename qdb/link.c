@@ -33,46 +33,11 @@ again(struct qdbd *d, uint32_t ms)
 
 /* ---- the control descriptor ---- */
 
-static void on_control(struct loop *l, int fd, short revents, void *arg);
-
-/* After each change of d->control. */
 static void
-control_watch(struct qdbd *d)
-{
-	const int ms = control_wait(&d->control);
-
-	if (d->control_fd >= 0 && d->control_fd != d->control.fd)
-		loop_del(d->loop, d->control_fd);
-	d->control_fd = d->control.fd;
-	if (d->control.fd >= 0 && !loop_add(d->loop, d->control.fd, POLLIN, on_control, d))
-		die("no memory");
-	loop_cancel(d->loop, d->control_timer);
-	d->control_timer = ms >= 0 ? loop_after(d->loop, (uint64_t)ms, on_control, d) : 0;
-}
-
-static void
-control_end(struct qdbd *d)
-{
-	if (d->control_fd >= 0)
-		loop_del(d->loop, d->control_fd);
-	d->control_fd = -1;
-	control_close(&d->control);
-	control_watch(d);
-}
-
-static void
-on_control(struct loop *l, int fd, short revents, void *arg)
+gone(void *arg)
 {
 	struct qdbd *d = arg;
 
-	(void)l, (void)revents;
-	if (fd >= 0) /* its number may be another's in a moment */
-		loop_del(d->loop, fd);
-	d->control_fd = -1;
-	if (control_turn(&d->control)) {
-		control_watch(d);
-		return;
-	}
 	logit("the qube has ended");
 	d->let_go = true;
 	peer_close(d);
@@ -146,7 +111,7 @@ on_answer(struct loop *l, int fd, short revents, void *arg)
 	d->asking = -1;
 	d->told = false;
 	control_open(&d->control, fd, domid);
-	control_watch(d);
+	control_watch(&d->control, d->loop, gone, d);
 	peer_take(d, v);
 	ready(d);
 }
@@ -208,7 +173,7 @@ link_lost(struct qdbd *d, bool was_synced, bool bad)
 {
 	const bool hasty = loop_now(d->loop) - d->up_ms < HASTY_MS;
 
-	control_end(d);
+	control_close(&d->control);
 	if (d->let_go)
 		return;
 	if (d->side == DOM0 && !d->managed && !was_synced && !bad) {

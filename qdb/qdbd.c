@@ -52,7 +52,7 @@ main(int argc, char **argv)
 	const int term[] = {SIGTERM, SIGINT};
 	int code;
 
-	d.peer.fd = d.control.fd = d.control_fd = d.asking = d.mark = d.notify = d.notify_sock = -1;
+	d.peer.fd = d.control.fd = d.asking = d.mark = d.notify = d.notify_sock = -1;
 	d.loop = loop_new();
 	signal(SIGPIPE, SIG_IGN);
 	setup(&d, argc, argv);

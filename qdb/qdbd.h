@@ -91,11 +91,10 @@ struct qdbd {
 	struct watch *watches;
 	struct peer peer;
 	struct control control; /* link.c */
-	int control_fd;		/* as the loop has it, or -1 */
 	int asking;		/* chand, for a server, or -1 */
 	int mark;		/* that this session had a qdbd whose qube was given all, or -1 */
 	char session[HEXID_LEN + 1];
-	uint32_t link_timer, control_timer;
+	uint32_t link_timer;
 	uint64_t up_ms; /* the peer has come */
 	bool let_go, told;
 	uint32_t self; /* domid, by hand */

@@ -7,6 +7,7 @@
 
 #include "control.h"
 #include "kv.h"
+#include "log.h"
 #include "loop.h"
 #include "names.h"
 #include "paths.h"
@@ -20,9 +21,22 @@ control_open(struct control *c, int fd, uint32_t domid)
 	*c = (struct control){.fd = fd, .domid = fd >= 0 ? domid : 0};
 }
 
+static void
+unwatch(struct control *c)
+{
+	if (c->loop == NULL)
+		return;
+	if (c->watched >= 0)
+		loop_del(c->loop, c->watched);
+	loop_cancel(c->loop, c->timer);
+	c->watched = -1;
+	c->timer = 0;
+}
+
 void
 control_close(struct control *c)
 {
+	unwatch(c);
 	if (c->fd >= 0)
 		close(c->fd);
 	c->fd = -1;
@@ -108,4 +122,39 @@ control_turn(struct control *c)
 	}
 	c->n += (size_t)n;
 	return c->asked && answered(c);
+}
+
+static void on_control(struct loop *l, int fd, short revents, void *arg);
+
+static void
+watch(struct control *c)
+{
+	const int ms = control_wait(c);
+
+	c->watched = c->fd;
+	if (c->fd >= 0 && !loop_add(c->loop, c->fd, POLLIN, on_control, c))
+		die("no memory");
+	c->timer = ms >= 0 ? loop_after(c->loop, (uint64_t)ms, on_control, c) : 0;
+}
+
+static void
+on_control(struct loop *l, int fd, short revents, void *arg)
+{
+	struct control *c = arg;
+
+	(void)l, (void)fd, (void)revents;
+	unwatch(c); /* its number may be another's in a moment */
+	if (control_turn(c))
+		watch(c);
+	else
+		c->gone(c->arg);
+}
+
+void
+control_watch(struct control *c, struct loop *l, void (*gone)(void *arg), void *arg)
+{
+	c->loop = l;
+	c->gone = gone;
+	c->arg = arg;
+	watch(c);
 }

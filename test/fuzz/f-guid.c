@@ -49,7 +49,7 @@ check(bool good, const char *what)
 	for (unsigned i = 0; i < ids; i++)
 		fprintf(stderr, "0x%x of 0x%x: %d x %d at %d, %d\n", FIRST_ID + i, win[i].parent,
 		    win[i].w, win[i].h, win[i].x, win[i].y);
-	for (const struct window *w = g.win.first; w != NULL; w = w->next)
+	for (const struct window *w = LIST_FIRST(&g.win.all); w != NULL; w = LIST_NEXT(w, all))
 		fprintf(stderr, "0x%x: F 0x%x %dx%d, C %dx%d, inset %d%s%s docked %d\n", w->id,
 		    w->f, w->fw, w->fh, w->cw, w->ch, w->inset, w->override ? " override" : "",
 		    w->mapped ? " mapped" : "", w->docked);
@@ -216,6 +216,13 @@ xcb_create_glyph_cursor(xcb_connection_t *c, xcb_cursor_t id, xcb_font_t font, x
 	return COOKIE(xcb_void_cookie_t);
 }
 
+xcb_void_cookie_t
+xcb_free_cursor(xcb_connection_t *c, xcb_cursor_t id)
+{
+	(void)c, (void)id;
+	return COOKIE(xcb_void_cookie_t);
+}
+
 xcb_get_property_cookie_t
 xcb_get_property(xcb_connection_t *c, uint8_t del, xcb_window_t w, xcb_atom_t property,
     xcb_atom_t type, uint32_t offset, uint32_t n)
@@ -295,7 +302,7 @@ xcb_poll_for_reply(xcb_connection_t *c, unsigned request, void **reply, xcb_gene
 		return 0;
 	if (words == 39)
 		return 1;
-	r = calloc(1, sizeof *r + 4 * words + 32);
+	r = calloc(1, sizeof *r + 16 * words + 32); /* children: a word for each byte */
 	v = (uint8_t *)(r + 1);
 	r->format = byte() % 2 == 0 ? 32 : 8;
 	r->type = XCB_ATOM_ATOM;
@@ -413,7 +420,7 @@ begin(uint8_t how)
 	memset(g.above, 0, sizeof g.above);
 	g.orders = 0;
 	g.makes_full = true;
-	memset(g.cursors, 0, sizeof g.cursors);
+	g.cursor = 0;
 	memset(win, 0, sizeof win);
 	g.px.seg[0].busy = g.px.seg[1].busy = false;
 	g.px.seg[0].used = g.px.seg[1].used = 0;
@@ -424,8 +431,8 @@ begin(uint8_t how)
 static void
 end(void)
 {
-	while (g.win.first != NULL)
-		on_destroy(&g, g.win.first, NULL);
+	while (!LIST_EMPTY(&g.win.all))
+		on_destroy(&g, LIST_FIRST(&g.win.all), NULL);
 	check(g.px.pages == 0, "pages that nobody gave back");
 	for (ending = true; g.x.first != NULL;)
 		x_turn(&g.x, false);
@@ -489,7 +496,7 @@ event(void)
 static void
 borders(void)
 {
-	for (const struct window *w = g.win.first; w != NULL; w = w->next) {
+	for (const struct window *w = LIST_FIRST(&g.win.all); w != NULL; w = LIST_NEXT(w, all)) {
 		const unsigned f = w->f - FIRST_ID, c = w->c - FIRST_ID;
 
 		if (w->lost || w->cw == 0 || (w->mapped && !w->override))

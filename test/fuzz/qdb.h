@@ -139,7 +139,7 @@ begin(enum side side)
 	d.loop = loop_new();
 	d.side = side;
 	d.has_peer = true;
-	d.peer.fd = d.control_fd = d.asking = d.notify = d.notify_sock = -1;
+	d.peer.fd = d.control.fd = d.asking = d.notify = d.notify_sock = -1;
 	d.listen[0].fd = d.listen[1].fd = -1;
 	got_len = 0;
 	if (pump[0] < 0 && (pipe(pump) < 0 || write(pump[1], "x", 1) != 1))

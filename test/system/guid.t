@@ -1710,7 +1710,12 @@ def window_manager(name, *argv):
                 a.got.clear()
                 a.flags(5, 1)
                 eq(a.get(FLAGS, 5, "<II")[0] & 1, 1, "FULLSCREEN is what is maximized, and is told so")
-                ok(until(lambda: x.place(f)[2] > 1200 and border(x, x.place(f), FRAME)), "in its frame")
+
+                def large():
+                    px, py, width, height = at = x.place(f)
+                    return width > 1200 and px >= 0 and py >= 0 and px + width <= 1280 and py + height <= 800 and border(x, at, FRAME)
+
+                ok(until(large), "in its frame")
                 a.flags(5, 0, 1)
                 eq(a.get(FLAGS, 5, "<II")[1] & 1, 1, "and back")
                 a.flags(5, 4)

@@ -165,8 +165,9 @@ bool link_room(const struct gui *g);
 void link_send(struct gui *g, enum gui_type type, uint32_t window, const void *body, size_t n);
 void link_send2(struct gui *g, enum gui_type type, uint32_t window, const void *a, size_t n,
     const void *b, size_t m);
-void link_turn(struct gui *g);		       /* after what came: gui-agent.c */
-void link_bad(struct gui *g, const char *why); /* this guid's session ends */
+void link_take(struct gui *g, const void *p, size_t n); /* what came */
+void link_turn(struct gui *g);				/* after what came: gui-agent.c */
+void link_bad(struct gui *g, const char *why);		/* this guid's session ends */
 
 /* x.c: the screen, what comes */
 void screen_open(struct gui *g);

@@ -142,18 +142,10 @@ one_message(struct gui *g)
 	return !g->link.over;
 }
 
-static void
-read_all(struct gui *g)
+void
+link_take(struct gui *g, const void *p, size_t n)
 {
-	static uint8_t chunk[READ_SIZE];
-	ssize_t n = vchan_read(g->link.v, chunk, sizeof chunk);
-
-	if (n < 0) {
-		logit("guid has gone");
-		g->link.over = true;
-		return;
-	}
-	if (n > 0 && !buf_put(&g->link.in, chunk, (size_t)n))
+	if (!buf_put(&g->link.in, p, n))
 		link_bad(g, "sends too much");
 	if (!g->link.over && (g->link.hello || handshake(g)))
 		while (g->x.c != NULL && one_message(g))
@@ -163,11 +155,17 @@ read_all(struct gui *g)
 static void
 on_link(struct loop *l, int fd, short revents, void *arg)
 {
+	static uint8_t chunk[READ_SIZE];
 	struct gui *g = arg;
+	ssize_t n;
 
 	(void)l, (void)fd, (void)revents;
 	vchan_turn(g->link.v);
-	read_all(g);
+	n = vchan_read(g->link.v, chunk, sizeof chunk);
+	if (n < 0)
+		link_bad(g, "has gone");
+	else
+		link_take(g, chunk, (size_t)n);
 	link_turn(g);
 }
 

@@ -69,6 +69,8 @@ UNIT_SRC_t-icon = icons/icon.c icons/tint.c
 FUZZ_SRC_f-icon = icons/icon.c icons/tint.c
 FUZZ_SRC_f-guid = $(addprefix guid/,agent.c clip.c hints.c input.c override.c pixels.c tray.c window.c x.c) display/x.c display/gui-link.c icons/tint.c $(if $(filter local,$(BACKEND)),lib/grant.c) local/grant-file.c
 UNIT_SRC_t-gui-agent = gui-agent/pure.c
+FUZZ_SRC_f-gui-agent = $(addprefix gui-agent/,clip.c input.c link.c pixels.c props.c pure.c tray.c window.c x.c) $(addprefix display/,gui-link.c x.c x-open.c)
+FUZZ_LIBS_f-gui-agent = -lxcb-composite -lxcb-damage -lxcb-xtest -lxcb-xfixes -lxcb-shm -lxcb-randr -lxcb
 UNIT = $(patsubst test/unit/%.c,%,$(wildcard test/unit/t-*.c))
 FUZZ = $(patsubst test/fuzz/%.c,%,$(wildcard test/fuzz/f-*.c))
 TESTBIN = $(O)/test
@@ -97,7 +99,7 @@ $(foreach t,$(UNIT),$(eval $(call UNIT_RULE,$(t))))
 define FUZZ_RULE
 $(O)/fuzz/$(1): $(O)/fobj/test/fuzz/$(1).o $$(FUZZ_SRC_$(1):%.c=$(O)/fobj/%.o) $(LIB_SRC:%.c=$(O)/fobj/%.o)
 	@mkdir -p $$(@D)
-	$(FUZZCC) -fsanitize=fuzzer,address,undefined -o $$@ $$^
+	$(FUZZCC) -fsanitize=fuzzer,address,undefined -o $$@ $$^ $$(FUZZ_LIBS_$(1))
 endef
 $(foreach t,$(FUZZ),$(eval $(call FUZZ_RULE,$(t))))
 

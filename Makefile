@@ -67,10 +67,11 @@ $(O)/hobj/%.o: %.c config.mk Makefile | gen
 FILTERS = $(wildcard $(ROOMS:%=%/*.filter))
 GEN = $(foreach f,$(FILTERS),$(O)/gen/$(basename $(notdir $(f))).filter.h)
 gen: $(GEN) $(O)/gen/cursors.inc
-# {"NAME", NUMBER}, for each glyph of X's cursor font.
-$(O)/gen/cursors.inc: /usr/include/X11/cursorfont.h
+# {"NAME", NUMBER}, for each glyph of X's cursor font and for what themes call alike.
+$(O)/gen/cursors.inc: /usr/include/X11/cursorfont.h gui-agent/cursors
 	@mkdir -p $(@D)
-	sed -n '/num_glyphs/d; s/^#define XC_\([A-Za-z0-9_]*\) \([0-9]*\).*/{"\1", \2},/p' $< > $@.tmp && mv $@.tmp $@
+	awk '/^#define XC_/ && $$2 != "XC_num_glyphs" { name = substr($$2, 4); glyph[name] = $$3 } NR != FNR && !/^#/ { name = $$1; glyph[name] = glyph[$$2] } \
+		name { print "{\"" name "\", " glyph[name] "},"; name = "" }' $^ > $@.tmp && mv $@.tmp $@
 $(O)/filter-gen: build-tools/filter-gen.c
 	@mkdir -p $(@D)
 	$(HOSTCC) -D_GNU_SOURCE -std=c11 -O1 $(WARN) -o $@ $< -lseccomp

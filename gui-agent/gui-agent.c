@@ -78,23 +78,19 @@ main(int argc, char **argv)
 	}
 	if (optind != argc)
 		usage(100);
-	signal(SIGPIPE, SIG_IGN);
 	if (qube && !server_wanted(user, layout, sizeof layout))
 		return 0;
 	if (qube)
 		server_user(user);
 	g.loop = loop_new();
 	g.dom0.self = vchan_self();
-	if (!loop_signals(g.loop, term, 2, on_term, &g))
-		die("poll loop");
 	link_open(&g);
 	if (qube) {
 		link_turn(&g);
 		(void)loop_run(g.loop);
-		if (!g.link.hello)
-			return 0;
 		server_start(layout, g.dom0.w, g.dom0.h);
 	}
+	signal(SIGPIPE, SIG_IGN);
 	screen_open(&g);
 	if ((why = share_open(&g)) != NULL)
 		die("%s", why);
@@ -104,7 +100,8 @@ main(int argc, char **argv)
 	windows_scan(&g);
 	input_start(&g);
 	screen_fit(&g);
-	if (!loop_add(g.loop, xcb_get_file_descriptor(g.x.c), POLLIN, on_x, &g))
+	if (!loop_signals(g.loop, term, 2, on_term, &g) ||
+	    !loop_add(g.loop, xcb_get_file_descriptor(g.x.c), POLLIN, on_x, &g))
 		die("poll loop");
 	link_turn(&g);
 	return loop_run(g.loop);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <xcb/xcb.h>
 #include <xcb/xfixes.h>
+#include <xcb/xkb.h>
 #include <xcb/xtest.h>
 
 #include "ga.h"
@@ -14,8 +15,7 @@
 #define FIRST_KEY 8
 #define LAST_BUTTON 15
 
-/* Rows of X's table of modifiers, which its masks follow. */
-enum { ROW_LOCK = 1, ROW_NUM = 4, ROWS = 8 };
+#define LOCKS (XCB_MOD_MASK_LOCK | XCB_MOD_MASK_2)
 
 static void
 fake(struct gui *g, uint8_t type, uint8_t detail, int x, int y)
@@ -80,8 +80,8 @@ is_modifier(const xcb_get_modifier_mapping_reply_t *r, uint8_t code)
 	const xcb_keycode_t *keys = xcb_get_modifier_mapping_keycodes(r);
 	const int per = r->keycodes_per_modifier;
 
-	for (int i = 0; i < ROWS * per; i++)
-		if (keys[i] == code && i / per != ROW_LOCK && i / per != ROW_NUM)
+	for (int i = 0; i < 8 * per; i++) /* a row for each bit of a mask */
+		if (keys[i] == code && !(1 << i / per & LOCKS))
 			return true;
 	return false;
 }
@@ -123,29 +123,6 @@ input_release(struct gui *g)
 	g->in.buttons = 0;
 }
 
-/* Caps lock and num lock are as in Dom0, where they may have been pressed in another window. */
-static void
-same_locks(struct gui *g, const struct gui_key *m)
-{
-	static const unsigned rows[] = {ROW_LOCK, ROW_NUM};
-	xcb_query_pointer_reply_t *now = x_get(query_pointer, g->x.c, g->x.root);
-	xcb_get_modifier_mapping_reply_t *r = x_get(get_modifier_mapping, g->x.c);
-
-	for (size_t i = 0; now != NULL && r != NULL && i < 2; i++) {
-		const uint8_t code =
-		    r->keycodes_per_modifier == 0
-			? 0
-			: xcb_get_modifier_mapping_keycodes(r)[rows[i] * r->keycodes_per_modifier];
-
-		if (code == 0 || code == m->code || !((now->mask ^ m->state) & 1u << rows[i]))
-			continue;
-		fake(g, XCB_KEY_PRESS, code, 0, 0);
-		fake(g, XCB_KEY_RELEASE, code, 0, 0);
-	}
-	free(now);
-	free(r);
-}
-
 void
 on_key(struct gui *g, const struct msg *m)
 {
@@ -154,8 +131,11 @@ on_key(struct gui *g, const struct msg *m)
 	if (k->code < FIRST_KEY || k->code > 255 ||
 	    (k->type != XCB_KEY_PRESS && k->type != XCB_KEY_RELEASE))
 		return;
+	/* Caps lock and num lock are as in Dom0, where they may have been pressed in another
+	 * window. */
 	if (k->type == XCB_KEY_PRESS)
-		same_locks(g, k);
+		xcb_xkb_latch_lock_state(g->x.c, XCB_XKB_ID_USE_CORE_KBD, LOCKS,
+		    (uint8_t)(k->state & LOCKS), 0, 0, 0, 0, 0);
 	fake(g, (uint8_t)k->type, (uint8_t)k->code, 0, 0);
 }
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: ISC */
 /* What needs no X server. */
-#include <X11/cursorfont.h>
 #include <string.h>
 
 #include "ga.h"
@@ -66,31 +65,11 @@ text_title(char out[128], const void *text, size_t n, enum text kind)
 	}
 }
 
-/* What themes call theirs, and the names of X's cursor font. */
+/* As X's cursor font has them, and themes call them. */
 static const struct {
 	const char *name;
 	uint32_t glyph;
 } glyphs[] = {
-    {"pointer", XC_hand2},
-    {"text", XC_xterm},
-    {"wait", XC_watch},
-    {"progress", XC_watch},
-    {"move", XC_fleur},
-    {"grabbing", XC_fleur},
-    {"help", XC_question_arrow},
-    {"not-allowed", XC_circle},
-    {"ew-resize", XC_sb_h_double_arrow},
-    {"col-resize", XC_sb_h_double_arrow},
-    {"ns-resize", XC_sb_v_double_arrow},
-    {"row-resize", XC_sb_v_double_arrow},
-    {"n-resize", XC_top_side},
-    {"s-resize", XC_bottom_side},
-    {"w-resize", XC_left_side},
-    {"e-resize", XC_right_side},
-    {"nw-resize", XC_top_left_corner},
-    {"ne-resize", XC_top_right_corner},
-    {"sw-resize", XC_bottom_left_corner},
-    {"se-resize", XC_bottom_right_corner},
 #include "cursors.inc"
 };
 

@@ -1,24 +1,18 @@
 /* SPDX-License-Identifier: ISC */
-/* The qube's X server, when process 1 has started us: ours to start, as the qube's user, with the
- * keyboard of Dom0. It outlives us, and its programs with it. */
+/* The qube's X server, when process 1 has started us: ours to start, as the qube's user. */
 #include <grp.h>
-#include <poll.h>
 #include <pwd.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "ga.h"
 #include "libqubesdb/qubesdb.h"
 
 #define XVFB "/usr/bin/Xvfb"
-#define SETXKBMAP "/usr/bin/setxkbmap"
-/* At least: it is never larger than it was at first. */
-#define WIDTH 2560u
-#define HEIGHT 1600u
-#define START_MS 60000
+#define START_X LIBDIR "/start-x"
 
 bool
 server_wanted(char *user, char *layout, size_t size)
@@ -59,58 +53,27 @@ server_user(const char *user)
 	fclose(f);
 }
 
-static void
-run(char *const argv[])
-{
-	if (access(argv[0], X_OK) != 0 || fork() != 0)
-		return;
-	signal(SIGPIPE, SIG_DFL);
-	signal(SIGCHLD, SIG_DFL);
-	setsid();
-	execv(argv[0], argv);
-	_exit(111);
-}
-
-/* layout+variant+options */
-static void
-keyboard(char *layout)
-{
-	char *variant = strchr(layout, '+'), *options = variant ? strchr(variant + 1, '+') : NULL;
-
-	if (options == NULL || *layout == '\0')
-		return;
-	*variant++ = *options++ = '\0';
-	char *const argv[] = {SETXKBMAP, "-layout", layout, "-variant", variant,
-	    *options ? "-option" : NULL, options, NULL};
-	run(argv);
-}
-
 void
 server_start(char *layout, uint32_t w, uint32_t h)
 {
+	char width[12], height[12];
+	char *const argv[] = {START_X, width, height, layout, NULL};
 	xcb_connection_t *c = xcb_connect(NULL, NULL);
 	const bool there = !xcb_connection_has_error(c);
-	struct pollfd ready;
-	char fd[12], screen[40];
-	int p[2];
+	int status = -1;
+	pid_t pid;
 
 	xcb_disconnect(c);
-	signal(SIGCHLD, SIG_IGN);
-	if (!there) {
-		if (pipe(p) < 0)
-			die("pipe");
-		snprintf(fd, sizeof fd, "%d", p[1]);
-		snprintf(screen, sizeof screen, "%ux%ux24",
-		    w > WIDTH && w <= GUI_WIDTH_MAX ? w : WIDTH,
-		    h > HEIGHT && h <= GUI_HEIGHT_MAX ? h : HEIGHT);
-		char *const argv[] = {XVFB, ":0", "-screen", "0", screen, "-nolisten", "tcp",
-		    "-noreset", "-displayfd", fd, NULL};
-		run(argv);
-		close(p[1]);
-		ready = (struct pollfd){.fd = p[0], .events = POLLIN};
-		if (poll(&ready, 1, START_MS) != 1 || read(p[0], fd, 1) != 1)
-			die(XVFB " does not start");
-		close(p[0]);
+	if (there)
+		return;
+	snprintf(width, sizeof width, "%u", w < GUI_WIDTH_MAX ? w : 0);
+	snprintf(height, sizeof height, "%u", h < GUI_HEIGHT_MAX ? h : 0);
+	pid = fork();
+	if (pid == 0) {
+		setsid();
+		execv(argv[0], argv);
+		_exit(111);
 	}
-	keyboard(layout);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+		die("%s: status %d", argv[0], status);
 }

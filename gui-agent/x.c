@@ -5,6 +5,7 @@
 #include <xcb/randr.h>
 #include <xcb/shm.h>
 #include <xcb/xfixes.h>
+#include <xcb/xkb.h>
 #include <xcb/xtest.h>
 
 #include "display/screen.h"
@@ -32,12 +33,14 @@ screen_open(struct gui *g)
 	x_extension(&g->x, &xcb_test_id, "XTEST");
 	x_extension(&g->x, &xcb_composite_id, "Composite");
 	x_extension(&g->x, &xcb_randr_id, "RANDR");
+	x_extension(&g->x, &xcb_xkb_id, "XKEYBOARD");
 	g->screen.damage = x_extension(&g->x, &xcb_damage_id, "DAMAGE")->first_event;
 	g->screen.fixes = x_extension(&g->x, &xcb_xfixes_id, "XFIXES")->first_event;
 	/* X wants to hear which version of each we mean. */
 	xcb_discard_reply(c, xcb_composite_query_version(c, 0, 4).sequence);
 	xcb_discard_reply(c, xcb_damage_query_version(c, 1, 1).sequence);
 	xcb_discard_reply(c, xcb_xfixes_query_version(c, 5, 0).sequence);
+	xcb_discard_reply(c, xcb_xkb_use_extension(c, 1, 0).sequence);
 	xcb_discard_reply(c, xcb_randr_query_version(c, 1, 3).sequence);
 	x_atoms(&g->x, names, ATOMS_N);
 }

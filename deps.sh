@@ -9,7 +9,7 @@ build='gcc libc6-dev make musl-tools linux-libc-dev libseccomp-dev libx11-dev li
 demo="$build python3 xvfb xterm"
 check="$demo git libcmocka-dev perl clang libclang-rt-14-dev clang-format clang-tidy cppcheck
 	mandoc valgrind xdotool openbox twm x11-utils x11-xserver-utils
-	xclip l3afpad binutils procps libxen-dev"
+	xclip l3afpad yad binutils procps libxen-dev"
 bench="$check ffmpeg mpv"
 image="$build binutils dpkg-dev python3 libxen-dev squashfs-tools xorriso mtools grub-common grub-pc-bin
 	grub-efi-amd64-bin zstd xz-utils qemu-system-x86"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 """For tests of guid: an agent that speaks byte by byte (spec/gui 1 to 3), its pages (6.4), an X server of the test's own, and a
 client of it that looks at windows, properties and pixels and plays window manager, tray and person."""
-import mmap, os, random, select, shutil, signal, socket, struct, subprocess, tempfile, threading, time
+import mmap, os, random, select, shutil, signal, socket, struct, subprocess, tempfile, threading, time, zlib
 
 from tap import LIMIT, SLOW, XEN, until
 
@@ -115,6 +115,16 @@ class Between:
         os.unlink(self.path)
 
 
+def png(path, pixels):
+    """A picture as a file, of rows of 0xRRGGBB."""
+    def part(kind, data):
+        return struct.pack(">L", len(data)) + kind + data + struct.pack(">L", zlib.crc32(kind + data))
+    rows = b"".join(b"\0" + b"".join(struct.pack(">L", p)[1:] for p in row) for row in pixels)
+    with open(path, "wb") as f:
+        f.write(b"\x89PNG\r\n\x1a\n" + part(b"IHDR", struct.pack(">LLBBBBB", len(pixels[0]), len(pixels), 8, 2, 0, 0, 0)) +
+                part(b"IDAT", zlib.compress(rows)) + part(b"IEND", b""))
+
+
 class XError(Exception):
     pass
 
@@ -122,9 +132,10 @@ class XError(Exception):
 class X:
     """A client: what a test needs of the protocol, and nothing else."""
 
-    def __init__(self, n, cookie=b""):
+    def __init__(self, n, cookie=b"", root=""):
+        """root: of whom sees that server as its own."""
         self.s = socket.socket(socket.AF_UNIX)
-        self.s.connect("/tmp/.X11-unix/X%d" % n)
+        self.s.connect(root + "/tmp/.X11-unix/X%d" % n)
         self.s.settimeout(LIMIT)
         name = b"MIT-MAGIC-COOKIE-1" if cookie else b""
         self.s.sendall(struct.pack("<BxHHHHxx", 0x6c, 11, 0, len(name), len(cookie)) + name + b"\0" * (-len(name) % 4) + cookie)

@@ -11,10 +11,8 @@
 static void
 ask(struct gui *g)
 {
-	const xcb_atom_t *a = g->x.atom;
-
-	xcb_convert_selection(g->x.c, g->screen.own, a[A_CLIPBOARD],
-	    g->clip.plain ? XCB_ATOM_STRING : a[A_UTF8_STRING], a[A_QUBES_CLIPBOARD],
+	xcb_convert_selection(g->x.c, g->screen.own, ATOM(CLIPBOARD),
+	    g->clip.plain ? XCB_ATOM_STRING : ATOM(UTF8_STRING), ATOM(QUBES_CLIPBOARD),
 	    XCB_CURRENT_TIME);
 }
 
@@ -47,16 +45,16 @@ static void
 take(struct gui *g)
 {
 	xcb_get_property_reply_t *r = x_get(get_property, g->x.c, 1, g->screen.own,
-	    g->x.atom[A_QUBES_CLIPBOARD], XCB_GET_PROPERTY_TYPE_ANY, 0, GUI_CLIPBOARD_MAX / 4 + 1);
+	    ATOM(QUBES_CLIPBOARD), XCB_GET_PROPERTY_TYPE_ANY, 0, GUI_CLIPBOARD_MAX / 4 + 1);
 	const size_t n = r != NULL && r->format == 8 ? r->value_len : 0,
 		     room = GUI_CLIPBOARD_MAX - g->clip.in.len;
 
 	if (r != NULL && r->bytes_after > 0) /* then X leaves it there */
-		xcb_delete_property(g->x.c, g->screen.own, g->x.atom[A_QUBES_CLIPBOARD]);
+		xcb_delete_property(g->x.c, g->screen.own, ATOM(QUBES_CLIPBOARD));
 	g->clip.in.max = GUI_CLIPBOARD_MAX;
 	if (n > 0)
 		(void)buf_put(&g->clip.in, xcb_get_property_value(r), n < room ? n : room);
-	if (r != NULL && r->type == g->x.atom[A_INCR])
+	if (r != NULL && r->type == ATOM(INCR))
 		g->clip.incr = true; /* more follows, an end of 0 bytes at last */
 	else if (!g->clip.incr || n == 0)
 		answer(g);
@@ -67,7 +65,7 @@ take(struct gui *g)
 void
 clip_piece(struct gui *g, const xcb_property_notify_event_t *e)
 {
-	if (g->clip.asked && g->clip.taken && e->atom == g->x.atom[A_QUBES_CLIPBOARD] &&
+	if (g->clip.asked && g->clip.taken && e->atom == ATOM(QUBES_CLIPBOARD) &&
 	    e->state == XCB_PROPERTY_NEW_VALUE)
 		take(g);
 }
@@ -99,7 +97,7 @@ on_clipboard_data(struct gui *g, const struct msg *m)
 	g->clip.data.max = GUI_CLIPBOARD_MAX;
 	if (!buf_put(&g->clip.data, m->p, m->n))
 		return;
-	xcb_set_selection_owner(g->x.c, g->screen.own, g->x.atom[A_CLIPBOARD], XCB_CURRENT_TIME);
+	xcb_set_selection_owner(g->x.c, g->screen.own, ATOM(CLIPBOARD), XCB_CURRENT_TIME);
 	xcb_set_selection_owner(g->x.c, g->screen.own, XCB_ATOM_PRIMARY, XCB_CURRENT_TIME);
 }
 
@@ -108,7 +106,7 @@ selection_clear(struct gui *g, const void *event)
 {
 	const xcb_selection_clear_event_t *e = event;
 
-	if (e->selection == g->x.atom[A_CLIPBOARD])
+	if (e->selection == ATOM(CLIPBOARD))
 		buf_free(&g->clip.data);
 }
 
@@ -116,8 +114,8 @@ void
 selection_request(struct gui *g, const void *event)
 {
 	const xcb_selection_request_event_t *e = event;
-	const xcb_atom_t *a = g->x.atom;
-	const xcb_atom_t targets[] = {a[A_TARGETS], a[A_UTF8_STRING], a[A_TEXT], XCB_ATOM_STRING};
+	const xcb_atom_t targets[] = {
+	    ATOM(TARGETS), ATOM(UTF8_STRING), ATOM(TEXT), XCB_ATOM_STRING};
 	xcb_selection_notify_event_t answered = {.response_type = XCB_SELECTION_NOTIFY,
 	    .time = e->time,
 	    .requestor = e->requestor,
@@ -125,13 +123,13 @@ selection_request(struct gui *g, const void *event)
 	    .target = e->target,
 	    .property = e->property != XCB_NONE ? e->property : e->target};
 
-	if (e->target == a[A_TARGETS])
+	if (e->target == ATOM(TARGETS))
 		x_words(&g->x, e->requestor, answered.property, XCB_ATOM_ATOM, targets, 4);
-	else if (e->target == a[A_UTF8_STRING] || e->target == a[A_TEXT] ||
+	else if (e->target == ATOM(UTF8_STRING) || e->target == ATOM(TEXT) ||
 		 e->target == XCB_ATOM_STRING)
 		x_text(&g->x, e->requestor, answered.property,
-		    e->target == a[A_TEXT] ? a[A_UTF8_STRING] : e->target, buf_bytes(&g->clip.data),
-		    g->clip.data.len);
+		    e->target == ATOM(TEXT) ? ATOM(UTF8_STRING) : e->target,
+		    buf_bytes(&g->clip.data), g->clip.data.len);
 	else
 		answered.property = XCB_NONE;
 	xcb_send_event(g->x.c, 0, e->requestor, 0, (const char *)&answered);

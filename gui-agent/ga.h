@@ -45,6 +45,7 @@ enum atom {
 #undef A_
 	    ATOMS_N
 };
+#define ATOM(name) (g->x.atom[A_##name])
 _Static_assert(ATOMS_N <= X_ATOMS_MAX, "struct x has room");
 
 /* In this order they are told. */
@@ -69,6 +70,7 @@ struct pages {
 	uint8_t *p;
 	uint64_t index; /* Xen: of the driver; else the first reference */
 	size_t n;
+	struct gui_dump dump; /* as it is told, with what follows */
 	uint32_t refs[];
 };
 
@@ -163,8 +165,6 @@ void link_open(struct gui *g);
 void link_watch(struct gui *g); /* before each poll */
 bool link_room(const struct gui *g);
 void link_send(struct gui *g, enum gui_type type, uint32_t window, const void *body, size_t n);
-void link_send2(struct gui *g, enum gui_type type, uint32_t window, const void *a, size_t n,
-    const void *b, size_t m);
 void link_take(struct gui *g, const void *p, size_t n); /* what came */
 void link_turn(struct gui *g);				/* after what came: gui-agent.c */
 void link_bad(struct gui *g, const char *why);		/* this guid's session ends */
@@ -236,8 +236,7 @@ void text_title(char out[128], const void *text, size_t n, enum text kind); /* U
 uint32_t input_glyph(const char *name); /* of X's cursor font; 0: none */
 
 /* server.c: the qube's X server, when process 1 starts us */
-bool server_wanted(char *user, char *layout, size_t size);
-void server_user(const char *user);
-void server_start(char *layout, uint32_t w, uint32_t h); /* keeps one that is there */
+bool server_wanted(void);		   /* then we are the qube's user from here on */
+void server_start(uint32_t w, uint32_t h); /* keeps one that is there */
 
 #endif

@@ -8,6 +8,7 @@
 #include "ga.h"
 #include "names.h"
 
+#define USAGE "usage: gui-agent [-d DOMID]\n       gui-agent --qube"
 #define ROUNDS 8 /* of one turn: then guid has its */
 
 static void on_x(struct loop *l, int fd, short revents, void *arg);
@@ -48,13 +49,6 @@ on_term(struct loop *l, int sig, short revents, void *arg)
 	loop_stop(l, 0);
 }
 
-static void
-usage(int code)
-{
-	fputs("usage: gui-agent [-d DOMID]\n       gui-agent --qube\n", code ? stderr : stdout);
-	exit(code);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -63,32 +57,29 @@ main(int argc, char **argv)
 	static struct gui g;
 	const int term[] = {SIGTERM, SIGINT};
 	const char *why;
-	char user[64], layout[64];
 	bool qube = false;
 	int c;
 
 	log_open("gui-agent", NULL);
 	while ((c = getopt_long(argc, argv, "d:", longs, NULL)) != -1) {
 		if (c == 'h')
-			usage(0);
+			return puts(USAGE) < 0;
 		if (c == 'q')
 			qube = true;
 		else if (c != 'd' || !parse_u32(optarg, 0x7fef, &g.dom0.peer))
-			usage(100);
+			usage_die(USAGE);
 	}
 	if (optind != argc)
-		usage(100);
-	if (qube && !server_wanted(user, layout, sizeof layout))
+		usage_die(USAGE);
+	if (qube && !server_wanted())
 		return 0;
-	if (qube)
-		server_user(user);
 	g.loop = loop_new();
 	g.dom0.self = vchan_self();
 	link_open(&g);
 	if (qube) {
 		link_turn(&g);
 		(void)loop_run(g.loop);
-		server_start(layout, g.dom0.w, g.dom0.h);
+		server_start(g.dom0.w, g.dom0.h);
 	}
 	signal(SIGPIPE, SIG_IGN);
 	screen_open(&g);

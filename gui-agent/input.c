@@ -156,14 +156,14 @@ static void
 active(struct gui *g, xcb_window_t w)
 {
 	g->in.focus = w;
-	x_word(&g->x, g->x.root, g->x.atom[A__NET_ACTIVE_WINDOW], XCB_ATOM_WINDOW, w);
+	x_word(&g->x, g->x.root, ATOM(_NET_ACTIVE_WINDOW), XCB_ATOM_WINDOW, w);
 }
 
 void
 on_focus(struct gui *g, const struct msg *m)
 {
 	const struct window *w = m->w;
-	const uint32_t take[5] = {g->x.atom[A_WM_TAKE_FOCUS], XCB_CURRENT_TIME};
+	const uint32_t take[5] = {ATOM(WM_TAKE_FOCUS), XCB_CURRENT_TIME};
 	const xcb_window_t to = w->icon != XCB_NONE ? w->icon : w->id;
 
 	if (m->u.focus.type == XCB_FOCUS_OUT && g->in.focus == w->id) {
@@ -176,7 +176,7 @@ on_focus(struct gui *g, const struct msg *m)
 	if (props_input(g, w))
 		xcb_set_input_focus(g->x.c, XCB_INPUT_FOCUS_NONE, to, XCB_CURRENT_TIME);
 	if (props_protocol(g, w, A_WM_TAKE_FOCUS))
-		x_message(&g->x, w->id, w->id, g->x.atom[A_WM_PROTOCOLS], 0, take);
+		x_message(&g->x, w->id, w->id, ATOM(WM_PROTOCOLS), 0, take);
 	active(g, w->id);
 }
 

@@ -49,21 +49,14 @@ link_room(const struct gui *g)
 }
 
 void
-link_send2(struct gui *g, enum gui_type type, uint32_t window, const void *a, size_t n,
-    const void *b, size_t m)
+link_send(struct gui *g, enum gui_type type, uint32_t window, const void *body, size_t n)
 {
 	const bool old = type == GUI_CLIPBOARD_DATA && g->link.minor < GUI_CLIPBOARD_LEN;
 
 	if (!g->link.hello || g->link.over || g->link.minor < since(type))
 		return;
-	if (!gui_put(&g->link, type, old ? (uint32_t)(n + m) : window, a, n, b, m))
+	if (!gui_put(&g->link, type, old ? (uint32_t)n : window, body, n, NULL, 0))
 		link_bad(g, "does not read");
-}
-
-void
-link_send(struct gui *g, enum gui_type type, uint32_t window, const void *body, size_t n)
-{
-	link_send2(g, type, window, body, n, NULL, 0);
 }
 
 /* ---- what comes ---- */

@@ -126,16 +126,16 @@ pixels_forget(struct gui *g, struct window *w)
 void
 pixels_dump(struct gui *g, struct window *w)
 {
-	const struct gui_dump d = {.w = (uint32_t)w->at.w, .h = (uint32_t)w->at.h, .bpp = 24};
+	struct pages *p = w->pages;
 
-	if (w->pages == NULL)
+	if (p == NULL)
 		return;
 	if (g->link.minor >= GUI_DUMP_ACK)
 		w->dumps++;
 	else
 		free_all(g, &w->retired);
-	link_send2(g, GUI_WINDOW_DUMP, w->id, &d, sizeof d, w->pages->refs,
-	    w->pages->n * sizeof w->pages->refs[0]);
+	p->dump = (struct gui_dump){.w = (uint32_t)w->at.w, .h = (uint32_t)w->at.h, .bpp = 24};
+	link_send(g, GUI_WINDOW_DUMP, w->id, &p->dump, sizeof p->dump + p->n * sizeof p->refs[0]);
 }
 
 /* ---- what changes ---- */
@@ -156,11 +156,12 @@ static void
 copy(const struct gui *g, const struct window *w, const struct rect *r)
 {
 	const size_t row = (size_t)r->w * 4, stride = (size_t)w->at.w * 4;
+	const bool whole = row == stride; /* at once: large copies are done in another way */
 	const uint8_t *from = g->px.p;
 	uint8_t *to = w->pages->p + (size_t)r->y * stride + (size_t)r->x * 4;
 
-	for (int y = 0; y < r->h; y++, from += row, to += stride)
-		memcpy(to, from, row);
+	for (int y = 0; y < (whole ? 1 : r->h); y++, from += row, to += stride)
+		memcpy(to, from, whole ? row * (size_t)r->h : row);
 }
 
 /* From the top, as much as there is room for. If X cannot, the window is of another size by now, as

@@ -66,23 +66,24 @@ void
 tell_name(struct gui *g, struct window *w)
 {
 	char text[256], name[sizeof(struct gui_wmname)];
-	xcb_atom_t type = g->x.atom[A_UTF8_STRING];
-	size_t n = get(g, w, g->x.atom[A__NET_WM_NAME], 8, text, sizeof text, NULL);
+	xcb_atom_t type = ATOM(UTF8_STRING);
+	size_t n = get(g, w, ATOM(_NET_WM_NAME), 8, text, sizeof text, NULL);
 
 	if (n == 0)
 		n = get(g, w, XCB_ATOM_WM_NAME, 8, text, sizeof text, &type);
 	text_title(name, text, n,
-	    type == g->x.atom[A_UTF8_STRING]	 ? TEXT_UTF8
-	    : type == g->x.atom[A_COMPOUND_TEXT] ? TEXT_COMPOUND
-						 : TEXT_LATIN1);
+	    type == ATOM(UTF8_STRING)	  ? TEXT_UTF8
+	    : type == ATOM(COMPOUND_TEXT) ? TEXT_COMPOUND
+					  : TEXT_LATIN1);
 	link_send(g, GUI_WMNAME, w->id, name, sizeof name);
 }
 
+/* It wants those states, and those not; Dom0 decides. */
 static void
-flag(struct window *w, uint32_t bit, bool on)
+wish(struct window *w, uint32_t set, uint32_t unset)
 {
-	w->flags.set = on ? w->flags.set | bit : w->flags.set & ~bit;
-	w->flags.unset = on ? w->flags.unset & ~bit : w->flags.unset | bit;
+	w->flags.set = (w->flags.set & ~unset) | set;
+	w->flags.unset = (w->flags.unset & ~set) | unset;
 }
 
 void
@@ -94,7 +95,7 @@ tell_flags(struct gui *g, struct window *w)
 	(void)words(g, w, XCB_ATOM_WM_HINTS, &hints, 1);
 	w->urgent = hints & URGENT;
 	if (before != w->urgent)
-		flag(w, GUI_ATTENTION, w->urgent);
+		wish(w, before ? 0 : GUI_ATTENTION, before ? GUI_ATTENTION : 0);
 	if (w->flags.set != 0 || w->flags.unset != 0)
 		link_send(g, GUI_WINDOW_FLAGS, w->id, &w->flags, sizeof w->flags);
 	w->flags = (struct gui_flags){0, 0};
@@ -126,7 +127,7 @@ props_protocol(struct gui *g, const struct window *w, enum atom protocol)
 {
 	uint32_t v[32];
 
-	for (size_t n = words(g, w, g->x.atom[A_WM_PROTOCOLS], v, 32); n-- > 0;)
+	for (size_t n = words(g, w, ATOM(WM_PROTOCOLS), v, 32); n-- > 0;)
 		if (v[n] == g->x.atom[protocol])
 			return true;
 	return false;
@@ -140,7 +141,7 @@ property_notify(struct gui *g, const void *event)
 		xcb_atom_t name;
 		enum due due;
 	} told[] = {{XCB_ATOM_WM_CLASS, DUE_CLASS}, {XCB_ATOM_WM_NORMAL_HINTS, DUE_HINTS},
-	    {XCB_ATOM_WM_NAME, DUE_NAME}, {g->x.atom[A__NET_WM_NAME], DUE_NAME},
+	    {XCB_ATOM_WM_NAME, DUE_NAME}, {ATOM(_NET_WM_NAME), DUE_NAME},
 	    {XCB_ATOM_WM_HINTS, DUE_FLAGS}};
 	struct window *w = window_find(g, e->window);
 
@@ -176,7 +177,7 @@ props_wish(struct gui *g, struct window *w)
 	uint32_t v[32];
 
 	w->state = 0;
-	for (size_t n = words(g, w, g->x.atom[A__NET_WM_STATE], v, 32); n-- > 0;)
+	for (size_t n = words(g, w, ATOM(_NET_WM_STATE), v, 32); n-- > 0;)
 		w->state |= state_bit(g, v[n]);
 	w->flags.set |= w->state & WISHES;
 }
@@ -197,46 +198,36 @@ on_flags(struct gui *g, const struct msg *m)
 	for (size_t i = 0; i < STATES; i++)
 		if (state & states[i].bit)
 			v[n++] = g->x.atom[states[i].atom];
-	x_words(&g->x, w->id, g->x.atom[A__NET_WM_STATE], XCB_ATOM_ATOM, v, n);
-	x_words(&g->x, w->id, g->x.atom[A_WM_STATE], g->x.atom[A_WM_STATE], wm, 2);
-}
-
-/* 0 remove, 1 add, 2 toggle; Dom0 decides. */
-static void
-wish(struct gui *g, struct window *w, const uint32_t data[5])
-{
-	const uint32_t bits = (state_bit(g, data[1]) | state_bit(g, data[2])) & WISHES;
-
-	for (size_t i = 0; i < STATES; i++)
-		if (bits & states[i].bit)
-			flag(w, states[i].bit,
-			    data[0] == 2 ? !(w->state & states[i].bit) : data[0] == 1);
+	x_words(&g->x, w->id, ATOM(_NET_WM_STATE), XCB_ATOM_ATOM, v, n);
+	x_words(&g->x, w->id, ATOM(WM_STATE), ATOM(WM_STATE), wm, 2);
 }
 
 void
 client_message(struct gui *g, const void *event)
 {
 	const xcb_client_message_event_t *e = event;
-	const xcb_atom_t *a = g->x.atom;
 	const uint32_t *data = e->data.data32;
-	const uint32_t extents[4] = {0};
+	const uint32_t extents[4] = {0},
+		       bits = (state_bit(g, data[1]) | state_bit(g, data[2])) & WISHES;
 	struct window *w = window_find(g, e->window);
+	uint32_t on;
 
 	if (e->format != 32)
 		return;
-	if (e->type == a[A__NET_SYSTEM_TRAY_OPCODE] && data[1] == 0)
+	if (e->type == ATOM(_NET_SYSTEM_TRAY_OPCODE) && data[1] == 0)
 		tray_dock(g, data[2]);
-	else if (e->type == a[A__NET_REQUEST_FRAME_EXTENTS])
-		x_words(&g->x, e->window, a[A__NET_FRAME_EXTENTS], XCB_ATOM_CARDINAL, extents, 4);
+	else if (e->type == ATOM(_NET_REQUEST_FRAME_EXTENTS))
+		x_words(&g->x, e->window, ATOM(_NET_FRAME_EXTENTS), XCB_ATOM_CARDINAL, extents, 4);
 	if (w == NULL || !w->mapped)
 		return;
 	window_due(g, w, DUE_FLAGS);
-	if (e->type == a[A__NET_WM_STATE])
-		wish(g, w, data);
-	else if (e->type == a[A_WM_CHANGE_STATE] && data[0] == ICONIC)
-		flag(w, GUI_MINIMIZE, true);
-	else if (e->type == a[A__NET_ACTIVE_WINDOW] && g->in.focus != w->id)
-		flag(w, GUI_ATTENTION, true);
-	else if (e->type == a[A__NET_CLOSE_WINDOW])
+	on = data[0] == 1 ? bits : data[0] == 2 ? bits & ~w->state : 0; /* add, toggle, remove */
+	if (e->type == ATOM(_NET_WM_STATE))
+		wish(w, on, bits & ~on);
+	else if (e->type == ATOM(WM_CHANGE_STATE) && data[0] == ICONIC)
+		wish(w, GUI_MINIMIZE, 0);
+	else if (e->type == ATOM(_NET_ACTIVE_WINDOW) && g->in.focus != w->id)
+		wish(w, GUI_ATTENTION, 0);
+	else if (e->type == ATOM(_NET_CLOSE_WINDOW))
 		on_close(g, &(struct msg){.w = w});
 }

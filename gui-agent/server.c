@@ -12,31 +12,11 @@
 #include "libqubesdb/qubesdb.h"
 
 #define XVFB "/usr/bin/Xvfb"
-#define START_X LIBDIR "/start-x"
-
-bool
-server_wanted(char *user, char *layout, size_t size)
-{
-	char enabled[] = "/qubes-gui-enabled", name[] = "/default-user",
-	     keys[] = "/keyboard-layout";
-	qdb_handle_t db = qdb_open(NULL);
-	char *const v[] = {db ? qdb_read(db, enabled, NULL) : NULL,
-	    db ? qdb_read(db, name, NULL) : NULL, db ? qdb_read(db, keys, NULL) : NULL};
-	const bool wanted = v[0] != NULL && strcmp(v[0], "True") == 0 && access(XVFB, X_OK) == 0;
-
-	if (db == NULL)
-		die("QubesDB is not there yet");
-	snprintf(user, size, "%s", v[1] != NULL ? v[1] : "user");
-	snprintf(layout, size, "%s", v[2] != NULL ? v[2] : "");
-	for (size_t i = 0; i < 3; i++)
-		free(v[i]);
-	qdb_close(db);
-	return wanted;
-}
+#define START_X (LIBDIR "/start-x")
 
 /* Not by getpwnam: static programs have it only with glibc's own libraries beside them. */
-void
-server_user(const char *user)
+static void
+become(const char *user)
 {
 	FILE *f = fopen("/etc/passwd", "re");
 	const struct passwd *pw = NULL;
@@ -53,11 +33,32 @@ server_user(const char *user)
 	fclose(f);
 }
 
+bool
+server_wanted(void)
+{
+	char gui[] = "/qubes-gui-enabled", name[] = "/default-user";
+	qdb_handle_t db = qdb_open(NULL);
+	char *enabled, *user;
+	bool wanted;
+
+	if (db == NULL)
+		die("QubesDB is not there yet");
+	enabled = qdb_read(db, gui, NULL);
+	user = qdb_read(db, name, NULL);
+	qdb_close(db);
+	wanted = enabled != NULL && strcmp(enabled, "True") == 0 && access(XVFB, X_OK) == 0;
+	if (wanted)
+		become(user != NULL ? user : "user");
+	free(enabled);
+	free(user);
+	return wanted;
+}
+
 void
-server_start(char *layout, uint32_t w, uint32_t h)
+server_start(uint32_t w, uint32_t h)
 {
 	char width[12], height[12];
-	char *const argv[] = {START_X, width, height, layout, NULL};
+	char *const argv[] = {START_X, width, height, NULL};
 	xcb_connection_t *c = xcb_connect(NULL, NULL);
 	const bool there = !xcb_connection_has_error(c);
 	int status = -1;

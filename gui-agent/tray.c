@@ -18,21 +18,20 @@ own(struct gui *g, enum atom selection)
 void
 tray_start(struct gui *g)
 {
-	const uint32_t data[5] = {
-	    XCB_CURRENT_TIME, g->x.atom[A__NET_SYSTEM_TRAY_S0], g->screen.own};
+	const uint32_t data[5] = {XCB_CURRENT_TIME, ATOM(_NET_SYSTEM_TRAY_S0), g->screen.own};
 
-	x_word(&g->x, g->screen.own, g->x.atom[A__NET_SYSTEM_TRAY_VISUAL], XCB_ATOM_VISUALID,
+	x_word(&g->x, g->screen.own, ATOM(_NET_SYSTEM_TRAY_VISUAL), XCB_ATOM_VISUALID,
 	    g->screen.visual);
 	own(g, A__NET_SYSTEM_TRAY_S0);
-	x_message(&g->x, g->x.root, g->x.root, g->x.atom[A_MANAGER],
-	    XCB_EVENT_MASK_STRUCTURE_NOTIFY, data);
+	x_message(
+	    &g->x, g->x.root, g->x.root, ATOM(MANAGER), XCB_EVENT_MASK_STRUCTURE_NOTIFY, data);
 }
 
 void
 tray_dock(struct gui *g, xcb_window_t icon)
 {
 	const xcb_window_t id = xcb_generate_id(g->x.c);
-	const uint32_t white = 0xffffff, size[2] = {ICON, ICON},
+	const uint32_t white = 0xffffff,
 		       select = XCB_EVENT_MASK_SUBSTRUCTURE_NOTIFY | XCB_EVENT_MASK_PROPERTY_CHANGE;
 	const uint32_t embedded[5] = {XCB_CURRENT_TIME, 0, 0, id, 0};
 	struct window *w;
@@ -48,11 +47,10 @@ tray_dock(struct gui *g, xcb_window_t icon)
 	xcb_change_window_attributes(g->x.c, id, XCB_CW_EVENT_MASK, &select);
 	xcb_change_save_set(g->x.c, XCB_SET_MODE_INSERT, icon);
 	xcb_reparent_window(g->x.c, icon, id, 0, 0);
-	xcb_configure_window(
-	    g->x.c, icon, XCB_CONFIG_WINDOW_WIDTH | XCB_CONFIG_WINDOW_HEIGHT, size);
+	x_place(&g->x, icon, &(struct rect){0, 0, ICON, ICON});
 	xcb_map_window(g->x.c, icon);
 	xcb_map_window(g->x.c, id);
-	x_message(&g->x, icon, icon, g->x.atom[A__XEMBED], 0, embedded);
+	x_message(&g->x, icon, icon, ATOM(_XEMBED), 0, embedded);
 }
 
 /* icon is no longer in parent. */
@@ -72,8 +70,8 @@ wm_screen(struct gui *g)
 {
 	const uint32_t r[] = {0, 0, (uint32_t)g->screen.w, (uint32_t)g->screen.h};
 
-	x_words(&g->x, g->x.root, g->x.atom[A__NET_DESKTOP_GEOMETRY], XCB_ATOM_CARDINAL, r + 2, 2);
-	x_words(&g->x, g->x.root, g->x.atom[A__NET_WORKAREA], XCB_ATOM_CARDINAL, r, 4);
+	x_words(&g->x, g->x.root, ATOM(_NET_DESKTOP_GEOMETRY), XCB_ATOM_CARDINAL, r + 2, 2);
+	x_words(&g->x, g->x.root, ATOM(_NET_WORKAREA), XCB_ATOM_CARDINAL, r, 4);
 }
 
 void
@@ -83,7 +81,6 @@ wm_start(struct gui *g)
 		       manage = XCB_EVENT_MASK_SUBSTRUCTURE_REDIRECT |
 				XCB_EVENT_MASK_SUBSTRUCTURE_NOTIFY |
 				XCB_EVENT_MASK_STRUCTURE_NOTIFY;
-	const xcb_atom_t *a = g->x.atom;
 
 	if (xcb_request_check(g->x.c, xcb_change_window_attributes_checked(
 					  g->x.c, g->x.root, XCB_CW_EVENT_MASK, &manage)) != NULL)
@@ -92,13 +89,14 @@ wm_start(struct gui *g)
 	g->screen.own = xcb_generate_id(g->x.c);
 	xcb_create_window(g->x.c, 0, g->screen.own, g->x.root, -1, -1, 1, 1, 0,
 	    XCB_WINDOW_CLASS_INPUT_ONLY, XCB_COPY_FROM_PARENT, XCB_CW_EVENT_MASK, &select);
-	x_words(&g->x, g->x.root, a[A__NET_SUPPORTED], XCB_ATOM_ATOM, a + A__NET_SUPPORTED,
+	x_words(&g->x, g->x.root, ATOM(_NET_SUPPORTED), XCB_ATOM_ATOM, g->x.atom + A__NET_SUPPORTED,
 	    ATOMS_N - A__NET_SUPPORTED);
-	x_word(&g->x, g->x.root, a[A__NET_SUPPORTING_WM_CHECK], XCB_ATOM_WINDOW, g->screen.own);
-	x_word(&g->x, g->screen.own, a[A__NET_SUPPORTING_WM_CHECK], XCB_ATOM_WINDOW, g->screen.own);
-	x_text(&g->x, g->screen.own, a[A__NET_WM_NAME], a[A_UTF8_STRING], "gui-agent", 9);
-	x_word(&g->x, g->x.root, a[A__NET_NUMBER_OF_DESKTOPS], XCB_ATOM_CARDINAL, 1);
-	x_word(&g->x, g->x.root, a[A__NET_CURRENT_DESKTOP], XCB_ATOM_CARDINAL, 0);
+	x_word(&g->x, g->x.root, ATOM(_NET_SUPPORTING_WM_CHECK), XCB_ATOM_WINDOW, g->screen.own);
+	x_word(
+	    &g->x, g->screen.own, ATOM(_NET_SUPPORTING_WM_CHECK), XCB_ATOM_WINDOW, g->screen.own);
+	x_text(&g->x, g->screen.own, ATOM(_NET_WM_NAME), ATOM(UTF8_STRING), "gui-agent", 9);
+	x_word(&g->x, g->x.root, ATOM(_NET_NUMBER_OF_DESKTOPS), XCB_ATOM_CARDINAL, 1);
+	x_word(&g->x, g->x.root, ATOM(_NET_CURRENT_DESKTOP), XCB_ATOM_CARDINAL, 0);
 	own(g, A_WM_S0);
 	wm_screen(g);
 }

@@ -138,8 +138,8 @@ unmap_notify(struct gui *g, const void *event)
 	if (!w->mapped)
 		return;
 	if (!w->override) {
-		xcb_delete_property(g->x.c, w->id, g->x.atom[A_WM_STATE]);
-		xcb_delete_property(g->x.c, w->id, g->x.atom[A__NET_WM_STATE]);
+		xcb_delete_property(g->x.c, w->id, ATOM(WM_STATE));
+		xcb_delete_property(g->x.c, w->id, ATOM(_NET_WM_STATE));
 		w->state = 0;
 	}
 	unmapped(g, w);
@@ -160,27 +160,32 @@ destroyed(struct gui *g, struct window *w)
 		forget(g, w);
 }
 
+/* Out of that parent, which is the root or a window of the tray's. */
+static void
+left(struct gui *g, xcb_window_t parent, xcb_window_t id)
+{
+	struct window *w = window_find(g, id);
+
+	if (w != NULL && parent == g->x.root)
+		destroyed(g, w);
+	tray_lost(g, parent, id);
+}
+
 void
 destroy_notify(struct gui *g, const void *event)
 {
 	const xcb_destroy_notify_event_t *e = event;
-	struct window *w = window_find(g, e->window);
 
-	if (w != NULL)
-		destroyed(g, w);
-	tray_lost(g, e->event, e->window);
+	left(g, e->event, e->window);
 }
 
 void
 reparent_notify(struct gui *g, const void *event)
 {
 	const xcb_reparent_notify_event_t *e = event;
-	struct window *w = window_find(g, e->window);
 
-	if (e->parent != g->x.root && w != NULL)
-		destroyed(g, w);
 	if (e->parent != e->event)
-		tray_lost(g, e->event, e->window);
+		left(g, e->event, e->window);
 }
 
 void
@@ -206,7 +211,7 @@ map_request(struct gui *g, const void *event)
 	const uint32_t none = 0, normal[] = {1, 0};
 
 	xcb_configure_window(g->x.c, id, XCB_CONFIG_WINDOW_BORDER_WIDTH, &none);
-	x_words(&g->x, id, g->x.atom[A_WM_STATE], g->x.atom[A_WM_STATE], normal, 2);
+	x_words(&g->x, id, ATOM(WM_STATE), ATOM(WM_STATE), normal, 2);
 	xcb_map_window(g->x.c, id);
 }
 
@@ -374,15 +379,14 @@ on_configure(struct gui *g, const struct msg *msg)
 {
 	const struct gui_configure m = msg->u.place;
 	struct window *w = msg->w;
-	const uint16_t size = XCB_CONFIG_WINDOW_WIDTH | XCB_CONFIG_WINDOW_HEIGHT;
-	const int v[] = {clamp(m.x, -GUI_WIDTH_MAX, GUI_WIDTH_MAX),
+	const struct rect r = {clamp(m.x, -GUI_WIDTH_MAX, GUI_WIDTH_MAX),
 	    clamp(m.y, -GUI_WIDTH_MAX, GUI_WIDTH_MAX),
 	    clamp((int64_t)m.w - 2 * w->border, 1, GUI_WIDTH_MAX),
 	    clamp((int64_t)m.h - 2 * w->border, 1, GUI_HEIGHT_MAX)};
 
-	xcb_configure_window(g->x.c, w->id, XCB_CONFIG_WINDOW_X | XCB_CONFIG_WINDOW_Y | size, v);
+	x_place(&g->x, w->id, &r);
 	if (w->icon != XCB_NONE)
-		xcb_configure_window(g->x.c, w->icon, size, v + 2);
+		x_place(&g->x, w->icon, &(struct rect){0, 0, r.w, r.h});
 	w->ack = true;
 	window_due(g, w, DUE_PLACE);
 }
@@ -390,10 +394,10 @@ on_configure(struct gui *g, const struct msg *msg)
 void
 on_close(struct gui *g, const struct msg *m)
 {
-	const uint32_t data[5] = {g->x.atom[A_WM_DELETE_WINDOW], XCB_CURRENT_TIME};
+	const uint32_t data[5] = {ATOM(WM_DELETE_WINDOW), XCB_CURRENT_TIME};
 
 	if (props_protocol(g, m->w, A_WM_DELETE_WINDOW))
-		x_message(&g->x, m->w->id, m->w->id, g->x.atom[A_WM_PROTOCOLS], 0, data);
+		x_message(&g->x, m->w->id, m->w->id, ATOM(WM_PROTOCOLS), 0, data);
 	else
 		xcb_kill_client(g->x.c, m->w->id);
 }

@@ -39,7 +39,7 @@ def start(name, *argv):
 
 def windows():
     for name, (label, rgb) in QUBES.items():
-        write(VM + name, "label = %s\ndisplay = %s\n" % (label, server.display))
+        write(VM + name, "label = %s\ndisplay = %s\nkeyboard_layout = de+nodeadkeys+compose:caps\n" % (label, server.display))
     qubes(*QUBES)
     for i, (name, (label, rgb)) in enumerate(QUBES.items()):
         ok(until(lambda: sh("qvm-run", "-p", name, "test -S /tmp/.X11-unix/X0")[0] == 0, 60 * SLOW), "%s: an X server, as there is a guid" % name)
@@ -50,6 +50,9 @@ def windows():
             eq(until(lambda: color(name)[0] == rgb), True, "%s: its frame is %s" % (name, label))
             at = x.place(got[1])
             ok(until(lambda: len({v for r in x.pixels(at[0] + 8, at[1] + 8, 300, 60) for v in r}) > 1, 20 * SLOW), "%s: and there is text in it" % name)
+    if shutil.which("setxkbmap"):
+        keys = sh("qvm-run", "-p", "work", "setxkbmap -query")[1].split()
+        ok({"de", "nodeadkeys", "compose:caps"} <= set(keys), "work: the keyboard that QubesDB says", keys)
 
 
 def typed():

@@ -31,15 +31,16 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <xcb/shm.h>
 
 #include "display/gui-link.h"
+#include "display/x.h"
 #include "grant.h"
 #include "icons/tint.h"
 #include "log.h"
 #include "loop.h"
 #include "names.h"
 #include "rpc/control.h"
-#include "x.h"
 
 #define WINDOWS_MAX 10000u
 #define FRAME 4 /* pixels around a normal window, unless configured */
@@ -49,6 +50,27 @@
 #define SEND_MAX (1u << 20)
 #define NAMES_MAX 10
 #define SEGMENT_MAX (64u << 20) /* bytes of one of the two segments shared with X */
+
+/* What a client says to the window manager, through the root window. */
+#define TO_MANAGER (XCB_EVENT_MASK_SUBSTRUCTURE_NOTIFY | XCB_EVENT_MASK_SUBSTRUCTURE_REDIRECT)
+
+/* clang-format off */
+#define ATOMS(X) \
+	X(MANAGER) X(UTF8_STRING) X(WM_CHANGE_STATE) X(WM_DELETE_WINDOW) X(WM_PROTOCOLS) \
+	X(_NET_CURRENT_DESKTOP) X(_NET_FRAME_EXTENTS) X(_NET_SYSTEM_TRAY_OPCODE) \
+	X(_NET_WM_ICON_NAME) X(_NET_WM_NAME) X(_NET_WM_PID) X(_NET_WM_PING) X(_NET_WM_STATE) \
+	X(_NET_WM_STATE_DEMANDS_ATTENTION) X(_NET_WM_STATE_FULLSCREEN) X(_NET_WM_STATE_HIDDEN) \
+	X(_NET_WM_STATE_MAXIMIZED_HORZ) X(_NET_WM_STATE_MAXIMIZED_VERT) X(_NET_WM_USER_TIME) \
+	X(_NET_WORKAREA) X(_NET_SUPPORTED) X(_QUBES_LABEL) X(_QUBES_LABEL_COLOR) \
+	X(_QUBES_VMNAME) X(_QUBES_VMWINDOWID) X(_XEMBED) X(_XEMBED_INFO)
+/* clang-format on */
+enum {
+#define ATOM_X(name) A_##name,
+	ATOMS(ATOM_X)
+#undef ATOM_X
+	    A_TRAY, /* _NET_SYSTEM_TRAY_Sn */
+	A_N
+};
 
 enum { AGAIN = 75 }; /* exit status by hand: the agent has gone, wait for it again */
 
@@ -60,20 +82,18 @@ struct prop { /* -p NAME=TYPE:VALUE */
 	xcb_atom_t type, atom; /* atom: once X is there */
 };
 
-#define TEXT_SIZE 32
+#define TEXT_SIZE 32 /* a qube's name, a colour: with its NUL */
 struct options {
 	const char *session; /* managed, or NULL */
-	char name[NAME_LEN_MAX + 1];
+	char name[TEXT_SIZE], color[TEXT_SIZE], background_color[TEXT_SIZE];
+	char display[TEXT_SIZE]; /* managed: ":N" or ":N.S" */
 	uint32_t domid, qid, label, ignored;
-	const char *color;
-	char display[8]; /* managed: ":N" or ":N.S" */
 	uint32_t rgb;
 	bool foreground, background, invisible, title_name;
 	uint32_t kill_pid;
 	bool fullscreen, utf8, protect, override_allowed;
 	bool tint, pale; /* the tray; pale: half the saturation */
 	int tray_border, frame;
-	char background_color[TEXT_SIZE];
 	uint32_t startup_timeout;
 	const char *lockers[NAMES_MAX + 2]; /* prompts, and NULL, too */
 	size_t nlockers;
@@ -126,6 +146,16 @@ struct agent {
 	struct gui_motion motion; /* the last one, while the agent does not read */
 	uint32_t motion_window;	  /* UINT32_MAX: there is none */
 	struct log_limit bad;
+};
+
+/* How far X is: never a wait for it. */
+struct pace {
+	bool full;	  /* X does not take more now */
+	uint64_t looked;  /* bytes that had been written when that was found out */
+	bool asked;	  /* an answer is to come, after all events of what was sent before */
+	uint64_t marked;  /* bytes that had been written when it was asked for */
+	uint32_t exposed; /* windows that X may have told us of since */
+	uint32_t again;	  /* timer: go on with what waits here */
 };
 
 #define BUCKETS 4096u
@@ -190,6 +220,9 @@ struct gui {
 	struct log_limit clip, x_errors;
 };
 
+/* w: whose event it is; NULL: none of ours. */
+typedef void event_fn(struct gui *g, struct window *w, const xcb_generic_event_t *e);
+
 /* --- agent.c --- */
 /* Of a message: aligned, and as long as it has to be, unless it is a GUI_VARIES. Its window: NULL
  * if it is new, or may be any. */
@@ -247,6 +280,15 @@ void pixels_undirty(struct window *w);
 void pixels_paint(struct gui *g);
 void pixels_failed(struct gui *g, uint32_t sequence); /* an error of a request */
 event_fn on_expose, on_completion;
+
+/* --- x.c, x-start.c --- */
+void x_start(struct gui *g); /* with g->x.c connected; waits; exits if X is not as needed */
+bool x_takes(struct gui *g); /* whether it would take what we send */
+/* What we tell X makes events, which it keeps for us without a limit: whether as much as there may
+ * be of them is not read yet. Else the agent waits; never a wait for X. */
+bool x_keeps_up(struct gui *g);
+void x_flush(struct gui *g);
+void x_manager(struct gui *g, xcb_window_t about, xcb_atom_t type, const uint32_t data[5]);
 
 /* --- input.c --- */
 event_fn on_press, on_motion, on_crossing, on_focus, on_keymap;

@@ -26,7 +26,7 @@ static const char help[] =
 
 /* One row for all that the command line (long, short or 0, with or without a value), a file (the
  * same with underscores) and, by gui-LONG, a feature may say. */
-enum kind { BOOL, NUMBER, WORD, TEXT, TRAY, OVERRIDE, NAME, PROP, LOCKER, HELP, VERSION, NONE };
+enum kind { BOOL, NUMBER, WORD, TEXT, TRAY, PROP, LOCKER, HELP, VERSION, NONE };
 enum { ARGV = 1, CONF = 2, BOTH = 3 };
 
 #define AT(field) offsetof(struct options, field)
@@ -40,8 +40,8 @@ static const struct setting {
 } settings[] = {
     {"session", 's', ARGV, WORD, AT(session), 0, 0},
     {"domid", 'd', ARGV, NUMBER, AT(domid), 1, 0x7fef},
-    {"name", 'N', ARGV, NAME, 0, 0, 0},
-    {"color", 'c', ARGV, WORD, AT(color), 0, 0},
+    {"name", 'N', ARGV, TEXT, AT(name), 0, 0},
+    {"color", 'c', ARGV, TEXT, AT(color), 0, 0},
     {"label", 'l', ARGV, NUMBER, AT(label), 0, 255},
     {"config", 'C', ARGV, NONE, 0, 1, 0},
     {"foreground", 'f', ARGV, BOOL, AT(foreground), 0, 0},
@@ -52,7 +52,7 @@ static const struct setting {
     {"prop", 'p', ARGV, PROP, 0, 0, 0},
     {"screensaver-name", 'S', ARGV, LOCKER, 0, 0, 0},
     {"trayicon-mode", 1, BOTH, TRAY, 0, 0, 0},
-    {"override-redirect", 2, BOTH, OVERRIDE, 0, 0, 0},
+    {"override-redirect", 2, BOTH, BOOL, AT(override_allowed), 1, 0},
     {"allow-fullscreen", 0, CONF, BOOL, AT(fullscreen), 0, 0},
     {"allow-utf8-titles", 0, CONF, BOOL, AT(utf8), 0, 0},
     {"override-redirect-protection", 0, CONF, BOOL, AT(protect), 0, 0},
@@ -125,9 +125,9 @@ add_prop(struct options *o, char *arg)
 static void
 set(struct options *o, const struct setting *s, char *v)
 {
-	static const char *const yes[] = {"true", "1", "yes", "on", "True", NULL},
-				 *const no[] = {"false", "0", "no", "off", "False", "", NULL},
-				 *const off[] = {"disabled", "disable", NULL};
+	static const char *const yes[] = {"true", "1", "yes", "on", "True", "allow", NULL},
+				 *const no[] = {"false", "0", "no", "off", "False", "", "disabled",
+				     "disable", NULL};
 	void *const at = (char *)o + s->at;
 	bool good = true;
 
@@ -138,13 +138,9 @@ set(struct options *o, const struct setting *s, char *v)
 	else if (s->kind == WORD)
 		*(const char **)at = v;
 	else if (s->kind == TEXT)
-		snprintf(at, TEXT_SIZE, "%s", v);
+		good = snprintf(at, TEXT_SIZE, "%s", v) < TEXT_SIZE;
 	else if (s->kind == TRAY)
 		good = tray_mode(o, v);
-	else if (s->kind == OVERRIDE && (good = one_of(off, v) || strcmp(v, "allow") == 0))
-		o->override_allowed = *v == 'a';
-	else if (s->kind == NAME && (good = name_ok(v)))
-		snprintf(o->name, sizeof o->name, "%s", v);
 	else if (s->kind == PROP)
 		good = add_prop(o, v);
 	else if (s->kind == LOCKER && (good = o->nlockers <= NAMES_MAX))
@@ -227,7 +223,6 @@ static void
 managed(struct options *o)
 {
 	static struct vmconf c;
-	static char color[9];
 	const struct label *l;
 	struct vmconf_error e;
 	struct vm_state s;
@@ -252,8 +247,7 @@ managed(struct options *o)
 		die("%s: no display = :N", o->session);
 	l = label_named(c.label);
 	if (l != NULL) {
-		snprintf(color, sizeof color, "0x%06x", (unsigned)l->rgb);
-		o->color = color;
+		snprintf(o->color, sizeof o->color, "0x%06x", (unsigned)l->rgb);
 		o->label = (uint32_t)(l - labels) + 1;
 	}
 	close(run);
@@ -303,7 +297,7 @@ options(struct gui *g, int argc, char **argv)
 		usage_die("%s", help);
 	if (o->session != NULL)
 		managed(o);
-	else if (o->domid == 0 || *o->name == '\0')
+	else if (o->domid == 0 || !name_ok(o->name))
 		usage_die("guid: -d ID and -N NAME are needed, a domain's and a qube's");
 	if (o->nlockers == 1)
 		o->lockers[o->nlockers++] = "xscreensaver";

@@ -344,10 +344,22 @@ window_unmap(struct gui *g, struct window *w)
 		xcb_send_event(g->x.c, 0, g->x.root, TO_MANAGER, (const char *)&e);
 }
 
+/* Where it may be, which has changed. */
+static void
+fit_again(struct gui *g, struct window *w, bool moved)
+{
+	const struct rect before = w->at;
+
+	override_fit(g, w, moved);
+	if (rect_same(&before, &w->at))
+		return;
+	window_place(g, w);
+	window_report(g, w);
+}
+
 void
 on_map(struct gui *g, struct window *w, const struct body *untrusted)
 {
-	const struct rect before = w->at;
 	const bool override = w->override;
 	const struct gui_map *m = untrusted->p;
 
@@ -355,11 +367,7 @@ on_map(struct gui *g, struct window *w, const struct body *untrusted)
 		return;
 	hints_transient(g, w, m->transient_for != 0 ? window_by_id(g, m->transient_for) : NULL);
 	override_set(g, w, override_may(g, w, m->override_redirect != 0));
-	override_fit(g, w, w->override != override);
-	if (!rect_same(&before, &w->at)) {
-		window_place(g, w);
-		window_report(g, w);
-	}
+	fit_again(g, w, w->override != override);
 	if (w->override)
 		override_stack(g, w);
 	window_map(g, w);
@@ -426,6 +434,17 @@ on_place(struct gui *g, const struct answer *a)
 	window_moved(g, w, &at);
 }
 
+static void
+root_resized(struct gui *g, int width, int height)
+{
+	g->root.w = width;
+	g->root.h = height;
+	hints_start(g);
+	for (struct window *w = LIST_FIRST(&g->win.all); w != NULL; w = LIST_NEXT(w, all))
+		if (!w->docked && !w->lost)
+			fit_again(g, w, false);
+}
+
 void
 on_configure_notify(struct gui *g, struct window *w, const xcb_generic_event_t *event)
 {
@@ -433,11 +452,8 @@ on_configure_notify(struct gui *g, struct window *w, const xcb_generic_event_t *
 	const bool synthetic = (e->response_type & 0x80) != 0;
 	struct rect at;
 
-	if (e->window == g->x.root) {
-		g->root.w = e->width;
-		g->root.h = e->height;
-		hints_start(g);
-	}
+	if (e->window == g->x.root)
+		root_resized(g, e->width, e->height);
 	if (w == NULL)
 		return;
 	if (w->override) {

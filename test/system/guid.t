@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
 # guid by hand, on an X server of the test's own, with an agent that is spoken byte by byte: spec/gui 1 to 6, 9, 11, 14.
-import os, shutil, signal, socket, struct, sys, time
+import fcntl, os, shutil, signal, socket, struct, sys, termios, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from tap import *
@@ -13,6 +13,7 @@ if not shutil.which("Xvfb"):
     sys.exit(0)
 
 GUID = os.path.join(os.environ.get("O", "build/local"), "bin", "guid")
+LAYOUT = os.path.join(os.path.dirname(GUID), "set-monitor-layout")
 FRAME, OR = 4, 2
 WHITE = 0xffffff
 MARK = 0xfffffff1
@@ -76,6 +77,11 @@ class Session:
         return out
 
 
+def taken(a):
+    """guid has read all that was sent."""
+    return until(lambda: struct.unpack("<i", fcntl.ioctl(a.s, termios.TIOCOUTQ, bytes(4)))[0] == 0)
+
+
 def shown(x, px, py, color):
     return until(lambda: x.pixel(px, py) == color)
 
@@ -93,13 +99,17 @@ def handshake():
         version, conf = a.hello(minor)
         eq(version, None if minor < 4 else 0x10000 | min(minor, 8), "1.%d: the daemon's version" % minor)
         eq(conf, (1280, 800, 24, 4001), "1.%d: xconf" % minor)
+        a.create(4)
+        f = desk.f(4)
         a.show(3)
         eq(bool(desk.f(3)), True, "1.%d: a window" % minor)
         a.put(DESTROY, 3)
         if minor >= 5:
             eq(a.get(DESTROY), b"", "1.%d: DESTROY is acknowledged" % minor)
-        until(lambda: not desk.x.ours())
-        acks = [m[0] for m in a.got + a.quiet(0.05)]
+        until(lambda: 3 not in desk.x.ours())
+        desk.x.message(f, f, "WM_PROTOCOLS", [desk.x.atom("WM_DELETE_WINDOW"), 0])
+        a.get(CLOSE, 4)
+        acks = [m[0] for m in a.got]
         eq(DUMP_ACK in acks, minor >= 7, "1.%d: WINDOW_DUMP_ACK %s" % (minor, "sent" if minor >= 7 else "not sent"))
         eq(DESTROY in acks, False, "1.%d: no other DESTROY" % minor)
         p.terminate()
@@ -121,7 +131,7 @@ def byte_by_byte():
     data = struct.pack("<III", CREATE, 9, 24) + struct.pack("<iiIIII", 50, 60, 300, 200, 0, 0) + struct.pack("<III", MAP, 9, 8) + bytes(8)
     for b in data:
         a.raw(bytes([b]))
-        time.sleep(0.001)
+        taken(a)
     eq(desk.x.place(desk.f(9)), (46, 56, 308, 208), "messages in pieces of a byte")
     p.terminate()
     p.wait()
@@ -131,9 +141,9 @@ def byte_by_byte():
 def header_and_body_apart():
     with Session() as s:
         s.a.raw(struct.pack("<III", CREATE, 9, 24)[:5])
-        time.sleep(0.05)
+        taken(s.a)
         s.a.raw(struct.pack("<III", CREATE, 9, 24)[5:])
-        time.sleep(0.05)
+        taken(s.a)
         s.a.raw(struct.pack("<iiIIII", 50, 60, 300, 200, 0, 0))
         s.a.map(9)
         ok(s.f(9), "a header in two parts, a body apart")
@@ -258,6 +268,20 @@ def half_messages():
         ok(shown(s.x, 120, 120, 0x123456), "and painted again")
         s.a.raw(b" a title".ljust(124, b"\0"))
         ok(until(lambda: s.x.prop(f, "WM_NAME") == b"half a title"), "its rest counts")
+
+
+def ends_in_the_middle():
+    """QSB-010: what a channel has when it ends is no length and no message."""
+    header = struct.pack("<III", WMNAME, 5, 128)
+    for data in (b"", header[:1], header[:11], header, header + b"x" * 127, struct.pack("<III", DUMP, 5, 16 + 4 * 98304) + bytes(5000)):
+        with Session() as s:
+            s.a.create(5)
+            s.f(5)
+            s.a.raw(data)
+            s.a.hang_up()
+            eq(s.a.hello()[0], 0x10008, "QSB-010: the end after %d bytes of a message: guid comes again" % len(data))
+            s.a.create(6)
+            ok(until(lambda: list(s.x.ours()) == [6]), "QSB-010: with nothing of what was before")
 
 
 def does_not_read():
@@ -419,7 +443,8 @@ def titles():
         for raw, want, what in (
             ("Grüße €😀".encode(), "Grüße €😀".encode(), "valid UTF-8"),
             (b"a\xc0\x80b\xed\xa0\x80c\xf5\x80\x80\x80d\xe2\x82", b"a__b___c____d__", "overlong, surrogate, too high, cut off"),
-            ("a\u202eb\u2066c\u200fd\u0085e".encode(), b"a___b___c___d__e", "no turning of the direction, no controls")):
+            ("a\u202eb\u2066c\u200fd\u0085e".encode(), b"a___b___c___d__e", "no turning of the direction, no controls"),
+            (b"\x1b%G\xc3\xbc\x1b%@\x9b1m", b"_%G\xc3\xbc_%@_1m", "no escapes of COMPOUND_TEXT's, nor of terminals")):
             s.a.name(5, raw)
             s.settle()
             eq(s.x.prop(f, "_NET_WM_NAME"), b"[work] " + want, "UTF-8 titles: " + what)
@@ -451,6 +476,17 @@ def properties():
         s.a.put(WMCLASS, 0x77, b"A".ljust(64, b"\0") + b"B".ljust(64, b"\0"))
         s.settle()
         eq(x.prop(f, "WM_CLASS"), b"my-qube:" + b"y" * 63 + b"\0my-qube:Xter_m\0", "WMCLASS of a mapped window is ignored")
+
+
+def stubdomain():
+    """QSB-105: who is shown for another qube has the same marks."""
+    with Session("-t", "8", label=3) as s:
+        x = s.x
+        s.a.show(5, 60, 50)
+        f = s.f(5)
+        ok(framed(x, (96, 96, 68, 58), FRAME, RED, 0x123456), "QSB-105: -t: its frame")
+        eq((x.prop(f, "_QUBES_LABEL"), x.prop(f, "_QUBES_VMNAME"), x.prop(f, "_QUBES_LABEL_COLOR")), (b"\3", b"work", [0xcc0000]),
+           "QSB-105: and properties")
 
 
 def hints():
@@ -748,6 +784,37 @@ def work_area():
         s.x.delete_prop(s.x.root, "_NET_CURRENT_DESKTOP")
 
 
+def root_size():
+    """The screen becomes smaller, and as large again."""
+    def resize(width, height):
+        code, text = sh("env", "DISPLAY=" + desk.server.display, "XAUTHORITY=/dev/null", LAYOUT, data=b"%d %d 0 0\n" % (width, height))
+        assert code == 0, text
+        assert until(lambda: desk.x.geometry(desk.x.root)[2:] == (width, height))
+
+    with Session() as s:
+        a, x = s.a, s.x
+        a.show(5, 1200, 700, x=20, y=20)
+        a.show(6, 60, 50, x=1150, y=700, override=1)
+        a.show(7, 60, 50, x=40, y=40, override=1)
+        f = {i: s.f(i) for i in (5, 6, 7)}
+        s.settle()
+        try:
+            resize(1024, 600)
+            eq(a.get(CONFIGURE, 5, "<iiIII")[2:4], (1016, 592), "a smaller screen: a window is not larger than it")
+            ok(until(lambda: x.place(f[5])[2:] == (1024, 600)), "with its frame")
+            eq(x.place(f[7]), (40, 40, 60, 50), "what is within stays")
+            a.create(8, 1000, 580, 60, 50, override=1)
+            a.map(8, 1)
+            eq(x.place(s.f(8)), (964, 550, 60, 50), "a new one is within it")
+            a.create(9, 0, 0, 1000, 590, override=1)
+            eq(x.attributes(s.f(9))[1], 0, "90 percent are of the new size")
+        finally:
+            resize(1280, 800)
+        s.settle()
+        a.configure(7, 1200, 740, 60, 50)
+        ok(until(lambda: x.place(f[7]) == (1200, 740, 60, 50)), "larger again: so is the room")
+
+
 def lockers():
     """7: below screen lockers, and below prompts."""
     def stack(x):
@@ -833,12 +900,22 @@ def above_all():
     desk.x.map(framed_)
     early = prompt(desk, (0, 0, 300, 300), parent=framed_)
     desk.x.map(early)
+    nest = nested = desk.x.create(0, 0, 400, 400, override=1)
+    for _ in range(3):
+        desk.x.map(nest)
+        nest = desk.x.create(0, 0, 400, 400, parent=nest)
+    desk.x.map(nest)
+    desk.x.map(prompt(desk, (0, 0, 300, 300), parent=nest))
     desk.x.sync()
     with Session() as s:
         s.a.show(5, 200, 100, x=600)
         s.a.show(6, 60, 50, x=620, override=1)
         ok(not over(s, s.f(6), framed_), "one in a frame that was there before guid")
         desk.x.destroy(framed_)
+        s.quiet()
+        s.a.show(8, 60, 50, x=640, override=1)
+        ok(not over(s, s.f(8), nested), "and one in frames within frames")
+        desk.x.destroy(nested)
         s.quiet()
         s.a.show(7, 60, 50, x=620, override=1)
         ok(over(s, s.f(7), s.f(5)), "one that was never mapped does not keep a menu below its program")
@@ -1452,11 +1529,17 @@ def thousand_windows():
 
 def clipboard_not_asked_for():
     """P1: what nobody asked for goes nowhere; QSB-013."""
+    def files():
+        return sorted(os.path.join(d, n) for top in ("/run/qubes", desk.dir) for d, _, names in os.walk(top) for n in names if "clip" in n)
+
+    before = files()
     with Session() as s:
         s.a.put(CLIPBOARD_DATA, 0, b"x" * 256000)
         s.a.put(CLIPBOARD_DATA, 12345, b"")
+        s.a.put(CLIPBOARD_DATA, 0, b"short")
         s.a.round()
         eq(s.p.poll(), None, "CLIPBOARD_DATA without a request, of any window: dropped")
+        eq(files(), before, "QSB-011: no file has what came, nor a rest of what was longer")
     with Session(minor=1) as s:
         s.a.raw(struct.pack("<III", CLIPBOARD_DATA, 5, 0) + b"12345")
         s.a.create(5)
@@ -1736,9 +1819,9 @@ def twm():
     window_manager("twm", "-f", os.path.join(desk.dir, "twmrc"))
 
 
-TABLE = (handshake, byte_by_byte, header_and_body_apart, fatal, old_lengths, half_messages, does_not_read, clamps, never_the_screen,
-         not_mapped_by_create, invisible, window_zero, titles, properties, hints, transient, cursor, configure, shrink_to_nothing, edges,
-         frame_without_image, override, override_changes, moved_behind_our_back, work_area, lockers, above_all, pointer, focus_and_keys,
+TABLE = (handshake, byte_by_byte, header_and_body_apart, fatal, old_lengths, half_messages, ends_in_the_middle, does_not_read, clamps, never_the_screen,
+         not_mapped_by_create, invisible, window_zero, titles, properties, stubdomain, hints, transient, cursor, configure, shrink_to_nothing, edges,
+         frame_without_image, override, override_changes, moved_behind_our_back, work_area, root_size, lockers, above_all, pointer, focus_and_keys,
          close_and_ping, flags, full_screen_frame, full_no_more, edges_managed, pixels, smaller_image, rows_differ, references, buffers_are_reused, quota,
          truncated, slow_x, names_without_end, exposed_without_end, many_windows, thousand_windows, clipboard_not_asked_for, x_errors, x_gone, again, background, usage,
          sandboxed, tray, dock_again, openbox, twm)

@@ -31,6 +31,7 @@
 #define CALL_MS 20000 /* then it is given up */
 #define AGAIN_MS 500  /* the first time, then twice as long: the qube's X server may start yet */
 #define TRIES 6
+#define EXIT_NO_SERVICE 127 /* spec/qrexec 5b */
 
 static const char help[] =
     "usage: qubes-monitors -d :N\nIs started by qubes-display; see qubes-display(1).\n";
@@ -133,6 +134,8 @@ ended(struct qube *q, int status)
 		q->tries = 0;
 	else if (late)
 		logit("%s hangs when it is told of the monitors", q->st.name);
+	else if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_NO_SERVICE)
+		logit("%s has no service for monitors", q->st.name);
 	else if (!q->there)
 		;
 	else if (!q->wanted && ++q->tries < TRIES)

@@ -61,6 +61,8 @@ def hears():
     qube("stock", "cat >/tmp/new; echo $QREXEC_REMOTE_DOMAIN $(id -un) >/tmp/who; echo >>/tmp/times; mv /tmp/new /tmp/layout", "feature.gui =\n")
     qube("hangs", "echo >>/tmp/times; exec sleep 1000", "feature.gui =\n")
     qube("refuses", "echo >>/tmp/times; exit 7", "feature.gui =\n")
+    qube("without", more="feature.gui =\n")
+    sh("qvm-run", "-p", "-u", "root", "without", "rm /etc/qubes-rpc/qubes.SetMonitorLayout")
     qube("alone", "cat >/tmp/layout", "feature.gui =\nfeature.no-monitor-layout = 1\n")
     write(VM + "other", "label = blue\n")
     qubes("other")
@@ -134,6 +136,8 @@ def who_hangs():
 
 
 def ends():
+    eq(said().count("without has no service"), len([1 for line in said().splitlines() if "without" in line]), "one without that service is not asked again at once")
+    ok("without has no service" in said(), "which is said", said())
     pid = helper()
     ok(pid > 0, "a process of its own")
     os.kill(pid, 9)
@@ -153,7 +157,7 @@ def ends():
 try:
     rows((hears, changes, later, minimal, service, who_hangs, ends))
 finally:
-    sh("qvm-kill", "stock", "hangs", "refuses", "alone", "other", "late", "mini")
+    sh("qvm-kill", "stock", "hangs", "refuses", "alone", "without", "other", "late", "mini")
     if offer:
         offer.kill()
     server.close()

@@ -205,7 +205,6 @@ void pixels_show(struct gui *g, struct window *w); /* mapped, or of another size
 void pixels_hide(struct gui *g, struct window *w);
 tell_fn pixels_dump, pixels_read;
 event_fn damage_notify;
-void pixels_forget(struct gui *g, struct window *w);
 const char *share_open(struct gui *g);
 struct pages *share_new(struct gui *g, size_t n); /* NULL, errno */
 void share_free(struct gui *g, struct pages *p);

@@ -29,10 +29,9 @@ pixels_start(struct gui *g)
 static void
 dirty(struct gui *g, struct window *w, struct rect r)
 {
-	r = rect_clip(r, w->at.w, w->at.h);
-	if (w->pages == NULL || r.w == 0)
+	if (w->pages == NULL)
 		return;
-	w->dirty = rect_both(w->dirty, r);
+	w->dirty = rect_clip(rect_both(w->dirty, r), w->at.w, w->at.h);
 	window_due(g, w, DUE_PIXELS);
 }
 
@@ -51,11 +50,11 @@ free_all(struct gui *g, struct pages **list)
 static void
 retire(struct gui *g, struct window *w)
 {
-	if (w->pages == NULL)
-		return;
-	w->pages->next = w->retired;
-	w->retired = w->pages;
-	w->pages = NULL;
+	if (w->pages != NULL) {
+		w->pages->next = w->retired;
+		w->retired = w->pages;
+		w->pages = NULL;
+	}
 	if (w->dumps == 0)
 		free_all(g, &w->retired);
 }
@@ -81,8 +80,6 @@ make_pages(struct gui *g, struct window *w)
 		return;
 	w->pages = share_new(g, room);
 	if (w->pages == NULL)
-		w->pages = share_new(g, n);
-	if (w->pages == NULL)
 		log_limited(
 		    &g->px.none, "window 0x%x: no %zu pages: %s", w->id, n, strerror(errno));
 }
@@ -98,7 +95,6 @@ pixels_show(struct gui *g, struct window *w)
 		w->damage = xcb_generate_id(g->x.c);
 		xcb_damage_create(g->x.c, w->damage, w->id, XCB_DAMAGE_REPORT_LEVEL_BOUNDING_BOX);
 	}
-	w->dirty.w = 0;
 	make_pages(g, w);
 	dirty(g, w, (struct rect){0, 0, w->at.w, w->at.h});
 	window_due(g, w, DUE_DUMP);
@@ -110,17 +106,7 @@ pixels_hide(struct gui *g, struct window *w)
 	if (w->pixmap != XCB_NONE)
 		xcb_free_pixmap(g->x.c, w->pixmap);
 	w->pixmap = XCB_NONE;
-	w->dirty.w = 0;
 	retire(g, w);
-}
-
-/* The window goes for good, and guid knows, or there is none. */
-void
-pixels_forget(struct gui *g, struct window *w)
-{
-	pixels_hide(g, w);
-	w->dumps = 0;
-	free_all(g, &w->retired);
 }
 
 void
@@ -190,6 +176,6 @@ pixels_read(struct gui *g, struct window *w)
 {
 	/* First: what is drawn from now on is said anew. */
 	xcb_damage_subtract(g->x.c, w->damage, XCB_NONE, XCB_NONE);
-	while (w->dirty.w > 0)
+	while (w->pages != NULL && w->dirty.w > 0)
 		read_rows(g, w);
 }

@@ -65,7 +65,8 @@ static void
 forget(struct gui *g, struct window *w)
 {
 	input_gone(g, w);
-	pixels_forget(g, w);
+	w->dumps = 0; /* guid knows, or there is none */
+	pixels_hide(g, w);
 	not_due(g, w, ALL_DUE);
 	LIST_REMOVE(w, same);
 	g->win.n--;
@@ -261,7 +262,8 @@ tell_place(struct gui *g, struct window *w)
 	const struct rect old = w->at;
 
 	if (r == NULL || (r->depth != 24 && r->depth != 32)) {
-		not_due(g, w, ALL_DUE); /* it goes, as X will say; or is not one that guid shows */
+		w->mapped = false; /* it goes, as X will say; or is not one that guid shows */
+		not_due(g, w, ALL_DUE);
 		free(r);
 		return;
 	}

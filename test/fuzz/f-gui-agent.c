@@ -19,7 +19,7 @@
 #include "quiet.h"
 
 #define STAGE (32u << 20)
-#define IDS 16u /* windows that there may be, and the root is 1 */
+#define IDS 6u /* windows that there may be, and the root is 1 */
 #define FIRST_ATOM 100u
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);

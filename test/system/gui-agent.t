@@ -536,6 +536,25 @@ def text():
         d.get(DESTROY, w)
 
 
+def unseen():
+    """A window without pixels: guid never hears of it, whatever its program says of it."""
+    with Daemon() as d:
+        w = q.new_id()
+        q.send(1, 0, struct.pack("<IIhhHHHHII", w, q.root, 0, 0, 50, 50, 0, 2, 0, 0))
+        q.map(w)
+        u = one_window()
+        d.get(MAP, u)
+        ok(until(lambda: q.attributes(w)[0] == 2), "an InputOnly window is mapped")
+        told = d.seen
+        q.message(q.root, w, "_NET_WM_STATE", [1, q.atom("_NET_WM_STATE_FULLSCREEN")], 0x180000)
+        q.configure(w, width=70, height=70)
+        q.set_text(w, "WM_NAME", b"unseen")
+        q.destroy(w)
+        q.destroy(u)
+        d.get(DESTROY, u)
+        eq([m for m in told + d.seen if m[1] == w], [], "and not told")
+
+
 def dump():
     with Daemon() as d:
         d.acks = False
@@ -753,7 +772,7 @@ def screen():
 
 
 try:
-    rows([pixels, keys, lost_key, locks, sizes, menus, closing, titles, states, requests, tray, restarts, gtk, versions, text, dump, ids,
+    rows([pixels, keys, lost_key, locks, sizes, menus, closing, titles, states, requests, tray, restarts, gtk, versions, text, unseen, dump, ids,
           handshake, clipboard, cursors, rubbish, slow, many, screen])
     eq(agent.p.poll(), None, "the agent has not ended by itself")
     agent.end()

@@ -35,18 +35,17 @@ clean(char *out, const char *untrusted, size_t size, bool wide)
 {
 	const size_t n = strnlen(untrusted, size - 1);
 
-	for (size_t i = 0; i < n;) {
+	for (size_t i = 0, len; i < n; i += len) {
 		const unsigned char *s = (const unsigned char *)untrusted + i;
 		uint32_t c;
-		size_t len = wide ? utf8_char(s, n - i, &c) : 0;
 
-		if (len == 0 || !plain(c)) {
-			out[i] = (char)(*s >= 0x20 && *s <= 0x7e ? *s : '_');
-			len = 1;
-		} else {
+		len = wide ? utf8_char(s, n - i, &c) : 0;
+		if (len > 0 && plain(c)) {
 			memcpy(out + i, s, len);
+			continue;
 		}
-		i += len;
+		out[i] = (char)(*s >= 0x20 && *s <= 0x7e ? *s : '_');
+		len = 1;
 	}
 	out[n] = '\0';
 }
@@ -73,14 +72,13 @@ void
 on_wmname(struct gui *g, struct window *w, const struct body *untrusted)
 {
 	static const char dots[] = "\xe2\x80\xa6";
-	char raw[TITLE], title[TITLE];
-	size_t len;
+	const struct gui_wmname *m = untrusted->p;
+	const size_t n = strnlen(m->name, TITLE - 1);
+	char title[TITLE];
 
-	memcpy(raw, untrusted->p, TITLE);
-	len = strnlen(raw, TITLE - 1);
-	if (!g->o.utf8 && len >= 3 && memcmp(raw + len - 3, dots, 3) == 0)
-		memcpy(raw + len - 3, "...", 3);
-	clean(title, raw, TITLE, g->o.utf8);
+	clean(title, m->name, TITLE, g->o.utf8);
+	if (!g->o.utf8 && n >= 3 && memcmp(m->name + n - 3, dots, 3) == 0)
+		memset(title + n - 3, '.', 3);
 	set_title(g, w, title);
 }
 

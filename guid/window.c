@@ -245,18 +245,19 @@ create(struct gui *g, struct window *w)
 	fit_content(g, w, w->fw, w->fh);
 }
 
-/* What both CREATE and CONFIGURE say; false: it is not to be believed. */
+/* What both CREATE and CONFIGURE begin with; false: it is not to be believed. */
 static bool
-place_ok(struct gui *g, uint32_t id, uint32_t min, const int32_t at[2], const uint32_t size[2],
-    struct rect *r)
+place_ok(struct gui *g, const struct body *untrusted, uint32_t min, struct rect *r)
 {
-	if (size[0] > INT32_MAX || size[1] > INT32_MAX || size[0] < min || size[1] < min) {
-		fatal(g, id, "a size of %d x %d", (int)size[0], (int)size[1]);
+	const struct gui_shmimage *m = untrusted->p;
+
+	if (m->w > INT32_MAX || m->h > INT32_MAX || m->w < min || m->h < min) {
+		fatal(g, untrusted->window, "a size of %d x %d", (int)m->w, (int)m->h);
 		return false;
 	}
-	*r = (struct rect){clamp(at[0], -GUI_WIDTH_MAX, GUI_WIDTH_MAX),
-	    clamp(at[1], -GUI_HEIGHT_MAX, GUI_HEIGHT_MAX), clamp(size[0], 1, GUI_WIDTH_MAX),
-	    clamp(size[1], 1, GUI_HEIGHT_MAX)};
+	*r = (struct rect){clamp(m->x, -GUI_WIDTH_MAX, GUI_WIDTH_MAX),
+	    clamp(m->y, -GUI_HEIGHT_MAX, GUI_HEIGHT_MAX), clamp(m->w, 1, GUI_WIDTH_MAX),
+	    clamp(m->h, 1, GUI_HEIGHT_MAX)};
 	return true;
 }
 
@@ -266,8 +267,7 @@ on_create(struct gui *g, struct window *w, const struct body *untrusted)
 	const struct gui_create *m = untrusted->p;
 	struct rect at;
 
-	if (!place_ok(
-		g, untrusted->window, 0, (int32_t[]){m->x, m->y}, (uint32_t[]){m->w, m->h}, &at))
+	if (!place_ok(g, untrusted, 0, &at))
 		return;
 	w = g->win.n < WINDOWS_MAX ? calloc(1, sizeof *w) : NULL;
 	if (w == NULL) {
@@ -391,11 +391,10 @@ on_unmap(struct gui *g, struct window *w, const struct body *untrusted)
 void
 on_configure(struct gui *g, struct window *w, const struct body *untrusted)
 {
-	const struct gui_configure *m = untrusted->p;
 	struct rect at;
 	bool equal, moved;
 
-	if (!place_ok(g, w->id, 1, (int32_t[]){m->x, m->y}, (uint32_t[]){m->w, m->h}, &at))
+	if (!place_ok(g, untrusted, 1, &at))
 		return;
 	equal = rect_same(&at, &w->at);
 	if ((w->docked || w->queued) && !equal)

@@ -6,6 +6,27 @@
 #include "log.h"
 #include "x.h"
 
+/* A pixel is a word 0xRRGGBB, and so is what a qube shows (spec/gui 6.1). */
+static void
+check_visual(const xcb_setup_t *setup, const xcb_screen_t *s)
+{
+	xcb_format_iterator_t f = xcb_setup_pixmap_formats_iterator(setup);
+	xcb_depth_iterator_t d = xcb_screen_allowed_depths_iterator(s);
+	bool wide = false, rgb = false;
+
+	for (; f.rem > 0; xcb_format_next(&f))
+		wide = wide || (f.data->depth == s->root_depth && f.data->bits_per_pixel == 32);
+	for (; d.rem > 0; xcb_depth_next(&d))
+		for (xcb_visualtype_iterator_t v = xcb_depth_visuals_iterator(d.data); v.rem > 0;
+		     xcb_visualtype_next(&v))
+			rgb = rgb || (v.data->visual_id == s->root_visual &&
+					 v.data->_class == XCB_VISUAL_CLASS_TRUE_COLOR &&
+					 v.data->red_mask == 0xff0000 &&
+					 v.data->green_mask == 0xff00 && v.data->blue_mask == 0xff);
+	if (!wide || !rgb || setup->image_byte_order != XCB_IMAGE_ORDER_LSB_FIRST)
+		die("the X server's pixels are not of 32 bits, 8 for each colour");
+}
+
 const xcb_screen_t *
 x_open(struct x *x, struct gui *g, int screen)
 {
@@ -18,6 +39,7 @@ x_open(struct x *x, struct gui *g, int screen)
 		xcb_screen_next(&s);
 	if (s.rem == 0)
 		die("the X server has no screen %d", screen);
+	check_visual(xcb_get_setup(x->c), s.data);
 	x->g = g;
 	x->root = s.data->root;
 	x->depth = s.data->root_depth;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The start of a connection to the X server: what it has to be, names, colours. Here we wait. */
+/* The start of a connection to the X server: names, colours. Here we wait. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,27 +27,6 @@ atoms(struct gui *g)
 		p->words[0] = x_atom(&g->x, p->data);
 		p->data = p->words;
 	}
-}
-
-/* A pixel is a word 0xRRGGBB, and so is what a qube shows (spec/gui 6.1). */
-static void
-check_visual(const xcb_setup_t *setup, const xcb_screen_t *s)
-{
-	xcb_format_iterator_t f = xcb_setup_pixmap_formats_iterator(setup);
-	xcb_depth_iterator_t d = xcb_screen_allowed_depths_iterator(s);
-	bool wide = false, rgb = false;
-
-	for (; f.rem > 0; xcb_format_next(&f))
-		wide = wide || (f.data->depth == s->root_depth && f.data->bits_per_pixel == 32);
-	for (; d.rem > 0; xcb_depth_next(&d))
-		for (xcb_visualtype_iterator_t v = xcb_depth_visuals_iterator(d.data); v.rem > 0;
-		     xcb_visualtype_next(&v))
-			rgb = rgb || (v.data->visual_id == s->root_visual &&
-					 v.data->_class == XCB_VISUAL_CLASS_TRUE_COLOR &&
-					 v.data->red_mask == 0xff0000 &&
-					 v.data->green_mask == 0xff00 && v.data->blue_mask == 0xff);
-	if (!wide || !rgb || setup->image_byte_order != XCB_IMAGE_ORDER_LSB_FIRST)
-		die("the X server's pixels are not of 32 bits, 8 for each colour");
 }
 
 /* 0xRRGGBB, or a name that X knows. */
@@ -94,7 +73,6 @@ x_start(struct gui *g)
 	const uint32_t select = XCB_EVENT_MASK_PROPERTY_CHANGE | XCB_EVENT_MASK_STRUCTURE_NOTIFY |
 				XCB_EVENT_MASK_SUBSTRUCTURE_NOTIFY;
 
-	check_visual(xcb_get_setup(g->x.c), s);
 	g->root = g->work = (struct rect){0, 0, s->width_in_pixels, s->height_in_pixels};
 	atoms(g);
 	g->o.rgb = color(g, s, g->o.color);

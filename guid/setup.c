@@ -42,8 +42,8 @@ static void
 on_signal(int sig)
 {
 	(void)sig;
-	if (hand.child > 0)
-		kill(hand.child, SIGKILL);
+	if (hand.child > 0 && kill(hand.child, SIGKILL) == 0)
+		(void)waitpid(hand.child, NULL, 0); /* it has the lock, too */
 	unlink(hand.flag);
 	_exit(0);
 }

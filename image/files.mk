@@ -7,8 +7,8 @@
 # Each installs first what is missing.
 IMAGE = $(O)/image
 
-# What `make install` would put into Dom0, without what needs X's libraries there; gui-agent is for the desktop template.
-IMAGE_X = guid gui-agent qubes-monitors set-monitor-layout
+# What `make install` would put into Dom0, without what needs X's libraries there. Not all of it stays (mk-dom0).
+IMAGE_X = guid gui-agent set-monitor-layout qubes-monitors qubes.WindowIconUpdater
 IMAGE_FROM = $(addprefix $(O)/bin/,$(PROGS) $(IMAGE_X)) $(foreach f,$(INSTALL_FILES),$(firstword $(subst :, ,$(f))))
 $(IMAGE)/prog/.done: $(IMAGE_FROM) install.sh image/files.mk
 	@rm -rf $(@D)

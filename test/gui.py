@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: ISC
 """For tests of guid: an agent that speaks byte by byte (spec/gui 1 to 3), its pages (6.4), an X server of the test's own, and a
-client of it that looks at windows, properties and pixels and plays window manager, tray and person."""
+client of it that looks at windows, properties and pixels and plays window manager, tray and person. On Xen the agent is one of
+stage.py's."""
 import mmap, os, random, select, shutil, signal, socket, struct, subprocess, tempfile, threading, time, zlib
 
-from tap import LIMIT, SLOW, XEN, until
+from tap import LIMIT, SLOW, XEN, qubes, until
 
 (KEYPRESS, BUTTON, MOTION, CROSSING, FOCUS, RESIZE, CREATE, DESTROY, MAP, UNMAP, CONFIGURE, MFNDUMP, SHMIMAGE, CLOSE, EXECUTE,
  CLIPBOARD_REQ, CLIPBOARD_DATA, WMNAME, KEYMAP, DOCK, HINTS, FLAGS, WMCLASS, DUMP, CURSOR, DUMP_ACK) = range(124, 150)
@@ -545,26 +546,32 @@ def border(x, at, inset, color=RED, inside=None):
 # --- guid ---
 
 class Desk:
-    """An X server, a directory for channels and pages, guids by hand."""
+    """An X server, a directory for channels and pages, guids by hand. On Xen: a qube for those."""
+    stage = None
 
     def __init__(self, guid, size="%dx%dx24" % (WIDTH, HEIGHT), more=()):
         self.dir = tempfile.mkdtemp(prefix="g-", dir="/tmp")
         self.guid, self.server = guid, XServer(size, more)
+        if XEN and not Desk.stage:
+            from stage import Stage
+            qubes("vault")
+            Desk.stage = Stage("vault")
         self.x = X(self.server.n)
         self.procs, self.agents, self.others = [], [], []
 
     def env(self, **more):
-        return dict(os.environ, DISPLAY=self.server.display, VCHAN_SOCKET_DIR=self.dir, QGNT_DIR=os.path.join(self.dir, "pages"),
-                    XAUTHORITY="/dev/null", **more)
+        if not XEN:
+            more |= {"VCHAN_SOCKET_DIR": self.dir, "QGNT_DIR": os.path.join(self.dir, "pages")}
+        return dict(os.environ, DISPLAY=self.server.display, XAUTHORITY="/dev/null", **more)
 
     def agent(self, domid=7):
-        a = Agent(self.dir, domid)
+        a = self.stage.agent() if XEN else Agent(self.dir, domid)
         self.agents.append(a)
         return a
 
-    def start(self, *args, domid=7, name="work", color="0xcc0000", label=1, foreground=True, display=None):
+    def start(self, *args, domid=None, name="work", color="0xcc0000", label=1, foreground=True, display=None):
         self.log = open(os.path.join(self.dir, "log"), "ab+")
-        argv = [self.guid, "-d", str(domid), "-N", name, "-c", color, "-l", str(label), *(["-f"] if foreground else []), *args]
+        argv = [self.guid, "-d", str(domid or (self.stage.domid if XEN else 7)), "-N", name, "-c", color, "-l", str(label), *(["-f"] if foreground else []), *args]
         p = subprocess.Popen(argv, env=self.env() | ({"DISPLAY": display} if display else {}), stdin=subprocess.DEVNULL,
                              stderr=self.log)
         self.procs.append(p)

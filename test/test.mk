@@ -190,9 +190,9 @@ check-unit: $(TEST_HELPERS)
 # On real Xen, in an emulated machine (test/xen): the same system tests, and what only Xen can show.
 # check-xen: what fits into a quarter of an hour of emulation; check-xen-all: every file, an hour.
 # The longest first.
-XEN_TESTS = test/system/disp.t test/xen/storage.t test/system/qubesdb.t test/system/sandbox.t \
+XEN_TESTS = test/system/disp.t test/system/guid.t test/system/gui-session.t test/xen/storage.t test/system/qubesdb.t test/system/sandbox.t \
 	test/xen/faults-destroyed.t test/xen/faults-start.t \
-	test/xen/ahead.t test/system/call.t test/xen/faults-keeper.t test/xen/start.t test/system/let-go.t \
+	test/xen/ahead.t test/system/call.t test/xen/faults-keeper.t test/xen/start.t test/system/let-go.t test/xen/windows.t \
 	test/system/qrexecd-managed.t test/system/policy-tool.t test/xen/chand-xen.t test/system/attack.t test/system/chand.t test/system/transcripts.t
 XEN_ALL = $(SYSTEM) $(wildcard test/xen/*.t)
 check-xen check-xen-all:
@@ -217,6 +217,10 @@ $(TESTBIN)/chan: $(O)/obj/test/xen/chan.o $(O)/lib.a
 $(TESTBIN)/pages: $(O)/obj/test/xen/pages.o $(O)/lib.a
 	@mkdir -p $(@D)
 	$(LIBC_CC) $(LDFLAGS) $(LIBC_LDFLAGS) -o $@ $^
+# In a qube: an agent of windows that somebody in Dom0 plays.
+$(TESTBIN)/stage: $(O)/obj/test/xen/stage.o $(O)/lib.a
+	@mkdir -p $(@D)
+	$(LIBC_CC) $(LDFLAGS) -static -o $@ $^
 # In a qube: a scribbler. In Dom0: what Xen says of domains.
 $(TESTBIN)/scribble: $(O)/obj/test/xen/scribble.o $(O)/lib.a
 	@mkdir -p $(@D)
@@ -227,7 +231,7 @@ $(TESTBIN)/dom: $(O)/obj/test/xen/dom.o $(O)/lib.a $(XENLIBS_STAMP)
 	$(LIBC_CC) $(LDFLAGS) $(LIBC_LDFLAGS) -o $@ $(filter %.o %.a,$^) -L$(XENLIBS)/lib -lxenctrl -lxencall \
 		-lxenforeignmemory -lxendevicemodel -lxentoollog -lxentoolcore
 ifeq ($(BACKEND),xen)
-TEST_PROGS += $(TESTBIN)/chan $(TESTBIN)/pages $(TESTBIN)/offer $(TESTBIN)/scribble $(TESTBIN)/dom
+TEST_PROGS += $(TESTBIN)/chan $(TESTBIN)/pages $(TESTBIN)/stage $(TESTBIN)/offer $(TESTBIN)/scribble $(TESTBIN)/dom
 endif
 check-xen-run check-xen-all-run: all $(TEST_PROGS) $(O)/image/dom0.cpio $(O)/image/test.cpio
 	@O=$(O) JOBS=2 test/xen/check $(if $(filter %-all-run,$@),$(XEN_ALL),$(XEN_TESTS))

@@ -3,7 +3,7 @@
 """tools.py MODULES OUT: the test add-on of the image, OUT/test.cpio (appended to Dom0's initramfs: the agent and the
 modules it needs) and OUT/tools.squashfs (a disk of Dom0's: python3, the commands that tests use, an X server and the
 desktop template, which the image itself has not). MODULES is the image's /lib/modules/VERSION with its modules.dep;
-OUT/windows and OUT/desktop are there. Packages are fetched and unpacked, not installed."""
+OUT/windows, OUT/desktop and OUT/prog are there. Packages are fetched and unpacked, not installed."""
 import os, re, shutil, subprocess, sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -18,6 +18,8 @@ BIN = """cat chmod chown cp cut date df dd du env head id kill ln ls mkdir mkfif
     readlink realpath rm rmdir seq sha256sum sleep sort stat tail tee test timeout touch tr true truncate uniq wc
     find xargs grep sed mawk pgrep pkill ps free setpriv unshare nsenter prlimit findmnt dash""".split()
 X = "Xvfb xkbcomp".split()
+# Ours, of a Dom0 with an X server.
+OURS = "qubes-monitors qubes.WindowIconUpdater".split()
 MODULES = "virtio_pci virtio_console virtio_blk 9pnet_virtio 9p squashfs overlay".split()
 ZONES = "usr/bin", "bin", "usr/sbin", "sbin"
 
@@ -54,7 +56,7 @@ def libraries(root, path, have):
             libraries(root, have[name], have)
 
 
-def tools(root, windows, desktop, out, tree):
+def tools(root, windows, desktop, prog, out, tree):
     shutil.rmtree(tree, ignore_errors=True)
     os.makedirs(tree + "/bin"), os.makedirs(tree + "/lib"), os.makedirs(tree + "/share")
     libs, py = {}, root + "/usr/lib/python3.11"
@@ -68,6 +70,8 @@ def tools(root, windows, desktop, out, tree):
         libraries(windows, src, libs)
     shutil.copytree(windows + "/usr/share/X11/xkb", tree + "/share/xkb", symlinks=True, ignore=shutil.ignore_patterns("*.xml"))
     shutil.copytree(desktop, tree + "/desktop", symlinks=True)
+    for name in OURS:
+        subprocess.run(["strip", "-o", tree + "/bin/" + name, prog + "/usr/lib/qubes/" + name], check=True)
     for name in LIBRARIES:
         libs[name] = first(root, name, ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"))
         libraries(root, libs[name], libs)
@@ -99,8 +103,9 @@ ln -sfn /test/bin/python3 /usr/bin/python3
 mkdir -p /usr/share/X11
 ln -sfn /test/share/xkb /usr/share/X11/xkb
 ln -sfn /test/bin/xkbcomp /usr/bin/xkbcomp
+for p in %s; do ln -sfn "/test/bin/$p" "/usr/lib/qubes/$p"; done
 ln -sfn /test/desktop /var/lib/qubes/vm-kernels/desktop
-""")
+""" % " ".join(OURS))
     os.chmod(tree + "/links", 0o755)
     subprocess.run(["mksquashfs", tree, out + ".tmp", "-comp", "zstd", "-Xcompression-level", "3", "-all-root",
                     "-no-progress", "-noappend", "-quiet"], check=True, stdout=subprocess.DEVNULL)
@@ -166,7 +171,7 @@ def main():
     modules, out = sys.argv[1], os.path.abspath(sys.argv[2])
     os.makedirs(out, exist_ok=True)
     root = fetch(out + "/tools.pkg")
-    tools(root, out + "/windows", out + "/desktop", out + "/tools.squashfs", out + "/tools.pkg/tree")
+    tools(root, out + "/windows", out + "/desktop", out + "/prog", out + "/tools.squashfs", out + "/tools.pkg/tree")
     cpio(modules, out + "/test.cpio", out + "/tools.pkg/cpio")
 
 

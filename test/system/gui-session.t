@@ -52,7 +52,7 @@ def windows():
             ok(until(lambda: len({v for r in x.pixels(at[0] + 8, at[1] + 8, 300, 60) for v in r}) > 1, 20 * SLOW), "%s: and there is text in it" % name)
     if XEN or shutil.which("setxkbmap"):
         keys = sh("qvm-run", "-p", "mail", "setxkbmap -query")[1].split()
-        ok({"de", "nodeadkeys", "compose:caps"} <= set(keys), "work: the keyboard that QubesDB says", keys)
+        ok({"de", "nodeadkeys", "compose:caps"} <= set(keys), "mail: the keyboard that QubesDB says", keys)
 
 
 def typed():

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: ISC
 # The monitors of a display, told to the qubes that show their windows there: qubes-display's side (qubes.SetMonitorLayout in a
 # stock qube: what it would read is kept in a file), and the service of our own minimal qubes.
-import os, shutil, subprocess, sys, time
+import grp, os, shutil, subprocess, sys, time
 
 sys.path[0] += "/.."
 import tap
@@ -16,6 +16,7 @@ for program in ("Xvfb", "xrandr"):
         sys.exit(0)
 in_house()
 
+PERSON = 4242
 OURS, SERVICE = "/usr/lib/qubes/set-monitor-layout", "/usr/local/etc/qubes-rpc/qubes.SetMonitorLayout"
 ENV = dict(os.environ, XAUTHORITY="/dev/null")
 server = XServer("2000x1200x24")
@@ -46,10 +47,10 @@ def told(name, file="/tmp/layout"):
     return sh("qvm-run", "-p", name, "cat %s 2>/dev/null" % file)[1]
 
 
-def start():
+def start(**who):
     global offer
     with open("/run/display.log", "wb") as log:
-        offer = subprocess.Popen(["qubes-display"], stderr=log, stdin=subprocess.DEVNULL, env=ENV)
+        offer = subprocess.Popen(["qubes-display"], stderr=log, stdin=subprocess.DEVNULL, env=ENV, **who)
 
 
 def helper():
@@ -145,8 +146,9 @@ def ends():
     ok(offer.poll() is None and os.path.exists("%s/display/%d" % (RUN, server.n)), "the display is offered still")
     offer.terminate()
     offer.wait(LIMIT)
-    start()
+    start(user=PERSON, group=PERSON, extra_groups=(grp.getgrnam("qubes").gr_gid,))
     pid = until(lambda: (p := helper()) > 0 and p)
+    ok("Uid:\t%d\t%d\t" % (PERSON, PERSON) in read("/proc/%d/status" % pid), "run by a person of group qubes: it is the person's")
     eq(lies("1024 768 0 0\n")[0], 0, "another layout")
     ok(until(lambda: told("stock").startswith("1024 768 0 0")), "the next one tells of it", told("stock"))
     offer.terminate()

@@ -87,9 +87,10 @@ is_modifier(const xcb_get_modifier_mapping_reply_t *r, uint8_t code)
 }
 
 /* What is not down in Dom0 goes up here, and modifiers go down. */
-static void
-same_keys(struct gui *g, const uint8_t want[32])
+void
+on_keymap(struct gui *g, const struct msg *m)
 {
+	const uint8_t *want = m->p;
 	xcb_query_keymap_reply_t *now = x_get(query_keymap, g->x.c);
 	xcb_get_modifier_mapping_reply_t *r = x_get(get_modifier_mapping, g->x.c);
 
@@ -106,17 +107,11 @@ same_keys(struct gui *g, const uint8_t want[32])
 }
 
 void
-on_keymap(struct gui *g, const struct msg *m)
-{
-	same_keys(g, m->p);
-}
-
-void
 input_release(struct gui *g)
 {
 	static const uint8_t none[32];
 
-	same_keys(g, none);
+	on_keymap(g, &(struct msg){.p = none});
 	for (uint8_t i = 1; i <= LAST_BUTTON; i++)
 		if (g->in.buttons >> i & 1)
 			fake(g, XCB_BUTTON_RELEASE, i, 0, 0);

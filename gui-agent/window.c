@@ -216,33 +216,24 @@ map_request(struct gui *g, const void *event)
 	xcb_map_window(g->x.c, id);
 }
 
-/* Granted; who asks for what there is hears that (ICCCM 4.1.5). */
+/* Granted, and said to be so: of what changes nothing X says nothing (ICCCM 4.1.5). */
 void
 configure_request(struct gui *g, const void *event)
 {
 	const xcb_configure_request_event_t *e = event;
-	const xcb_configure_window_value_list_t v = {.x = e->x,
-	    .y = e->y,
-	    .width = e->width,
-	    .height = e->height,
-	    .sibling = e->sibling,
-	    .stack_mode = e->stack_mode};
-	const uint16_t mask = e->value_mask & (uint16_t)~XCB_CONFIG_WINDOW_BORDER_WIDTH;
-	const struct window *w = x_window(g, e->window);
-
-	xcb_configure_window_aux(g->x.c, e->window, mask, &v);
-	if (w == NULL || w->at.x != e->x || w->at.y != e->y ||
-	    w->at.w - 2 * w->border != e->width || w->at.h - 2 * w->border != e->height)
-		return;
-	const xcb_configure_notify_event_t same = {.response_type = XCB_CONFIGURE_NOTIFY,
+	const xcb_configure_window_value_list_t v = {
+	    e->x, e->y, e->width, e->height, .sibling = e->sibling, .stack_mode = e->stack_mode};
+	const xcb_configure_notify_event_t done = {.response_type = XCB_CONFIGURE_NOTIFY,
 	    .event = e->window,
 	    .window = e->window,
 	    .x = e->x,
 	    .y = e->y,
 	    .width = e->width,
-	    .height = e->height,
-	    .border_width = (uint16_t)w->border};
-	xcb_send_event(g->x.c, 0, e->window, XCB_EVENT_MASK_STRUCTURE_NOTIFY, (const char *)&same);
+	    .height = e->height};
+
+	xcb_configure_window_aux(
+	    g->x.c, e->window, e->value_mask & (uint16_t)~XCB_CONFIG_WINDOW_BORDER_WIDTH, &v);
+	xcb_send_event(g->x.c, 0, e->window, XCB_EVENT_MASK_STRUCTURE_NOTIFY, (const char *)&done);
 }
 
 /* ---- what guid is told ---- */

@@ -178,6 +178,24 @@ keep(struct service *s, const struct icon *i)
 	s->early[s->nearly++] = copy;
 }
 
+static void on_look(struct loop *l, int fd, short revents, void *arg);
+
+/* A look waits for X's answers, and what comes with them wakes nobody: so this is after each. */
+static void
+hear(struct service *s)
+{
+	xcb_generic_event_t *e;
+	bool moved = false;
+
+	while ((e = xcb_poll_for_event(s->x)) != NULL) {
+		moved |= (e->response_type & 0x7f) == XCB_MAP_NOTIFY ||
+			 (e->response_type & 0x7f) == XCB_REPARENT_NOTIFY;
+		free(e);
+	}
+	if (moved && s->nearly > 0 && !s->late)
+		s->late = loop_after(s->loop, LOOK_MS, on_look, s) != 0;
+}
+
 static void
 on_look(struct loop *l, int fd, short revents, void *arg)
 {
@@ -188,6 +206,7 @@ on_look(struct loop *l, int fd, short revents, void *arg)
 	for (size_t e = s->nearly; e-- > 0;)
 		if (show(s, s->early[e]))
 			forget(s, e);
+	hear(s);
 }
 
 /* ---- the display ---- */
@@ -222,15 +241,9 @@ static void
 on_x(struct loop *l, int fd, short revents, void *arg)
 {
 	struct service *s = arg;
-	xcb_generic_event_t *e;
-	bool moved = false;
 
 	(void)revents;
-	while ((e = xcb_poll_for_event(s->x)) != NULL) {
-		moved |= (e->response_type & 0x7f) == XCB_MAP_NOTIFY ||
-			 (e->response_type & 0x7f) == XCB_REPARENT_NOTIFY;
-		free(e);
-	}
+	hear(s);
 	if (xcb_connection_has_error(
 		s->x)) { /* the person's session is over: perhaps another comes */
 		loop_del(l, fd);
@@ -238,8 +251,6 @@ on_x(struct loop *l, int fd, short revents, void *arg)
 		connect_x(s);
 		if (!loop_add(l, xcb_get_file_descriptor(s->x), POLLIN, on_x, s))
 			die("no memory");
-	} else if (moved && s->nearly > 0 && !s->late) {
-		s->late = loop_after(l, LOOK_MS, on_look, s) != 0;
 	}
 }
 
@@ -267,6 +278,7 @@ take(struct service *s)
 		if (!show(s, &s->reader.icon))
 			keep(s, &s->reader.icon);
 	}
+	hear(s);
 	if (s->second ==
 	    SECOND_MAX) /* not just for nothing: its end would wake us again and again */
 		loop_del(s->loop, STDIN_FILENO);

@@ -17,6 +17,7 @@ gui=
 if [ -x /usr/lib/qubes/guid ]; then # it waits for its display
 	gui=guid
 	printf 'label = blue\ndisplay = :98\n' >/etc/qubes/vm.d/work
+	! on_xen || qvm-kill work # it runs there, without
 fi
 qubes work || { echo 'Bail out! no qube'; exit 1; }
 qid=$(sed -n 's/^qid=//p' /run/qubes/state/work)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 """For tests of guid on Xen: gui.py's agent, played through a program in a qube (xen/stage.c): a real channel, and pages that are
 grants."""
-import contextlib, os, queue, socket, struct, subprocess, threading
+import atexit, contextlib, os, queue, socket, struct, subprocess, threading
 
 from gui import Agent
 from tap import LIMIT, state
@@ -18,7 +18,9 @@ class Stage:
         self.p = subprocess.Popen(["qvm-run", "-p", "-u", "root", qube, "exec /tmp/stage"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                   bufsize=0)
         self.turn, self.came, self.answers, self.peer = threading.Lock(), queue.Queue(), queue.Queue(), None
-        threading.Thread(target=self.listen, daemon=True).start()
+        self.listener = threading.Thread(target=self.listen, daemon=True)
+        self.listener.start()
+        atexit.register(self.close)  # Python ends badly with threads that still do something
 
     def say(self, kind, body=b""):
         with self.turn, contextlib.suppress(BrokenPipeError):  # the qube has died
@@ -65,8 +67,9 @@ class Stage:
         return StageAgent(self)
 
     def close(self):
-        self.p.stdin.close()
+        self.p.kill()
         self.p.wait()
+        self.listener.join()
 
 
 class StageAgent(Agent):

@@ -11,8 +11,8 @@ PACKAGES = """python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libe
     dash coreutils findutils grep sed mawk procps util-linux libproc2-0 libsystemd0 libselinux1 libpcre2-8-0 libacl1 libattr1
     libgmp10 libmount1 libblkid1 libuuid1 libsmartcols1 libtinfo6 libncursesw6 libcap-ng0 libcap2 libgcrypt20
     libgpg-error0 liblzma5 libzstd1 liblz4-1 libudev1 libcrypt1 libx11-6 libxcb1 libxau6 libxdmcp6 libbsd0 libmd0""".split()
-# What our own programs need that are not in the image.
-LIBRARIES = ["libX11.so.6"]
+# What our own programs need that are not in the image, and Python where threads end with it.
+LIBRARIES = ["libX11.so.6", "libgcc_s.so.1"]
 # Where busybox's differ, tests mean these.
 BIN = """cat chmod chown cp cut date df dd du env head id kill ln ls mkdir mkfifo mknod mktemp mv nice nproc od printf
     readlink realpath rm rmdir seq sha256sum sleep sort stat tail tee test timeout touch tr true truncate uniq wc

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Each window has a pixmap of its own (Composite). What Damage says of it is read by X into memory
- * that we share with it, copied from there into the window's pages, and told. While guid takes
- * nothing, damage grows together.
+ * Each window has a pixmap of its own (Composite). What Damage says of it is read by X into the
+ * window's pages, or into memory that we share with it and copied from there, and told. While guid
+ * takes nothing, damage grows together.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -150,21 +150,33 @@ copy(const struct gui *g, const struct window *w, const struct rect *r)
 		memcpy(to, from, whole ? row * (size_t)r->h : row);
 }
 
+/* Most of the width: X can write it where it belongs, if it has the pages, too. */
+static bool
+straight(const struct window *w)
+{
+	return w->pages->seg != 0 && w->dirty.w >= w->at.w / 4 * 3;
+}
+
 /* From the top, as much as there is room for. If X cannot, the window is of another size by now, as
  * it will say. */
 static void
 read_rows(struct gui *g, struct window *w)
 {
-	const int rows = (int)(STAGE / ((size_t)w->dirty.w * 4));
-	const struct rect d = w->dirty, r = {d.x, d.y, d.w, d.h < rows ? d.h : rows};
+	const bool there = straight(w);
+	const struct rect d = {
+	    there ? 0 : w->dirty.x, w->dirty.y, there ? w->at.w : w->dirty.w, w->dirty.h};
+	const size_t row = (size_t)d.w * 4;
+	const int rows = there ? d.h : (int)(STAGE / row);
+	const struct rect r = {d.x, d.y, d.w, d.h < rows ? d.h : rows};
 	const struct gui_shmimage m = {r.x, r.y, (uint32_t)r.w, (uint32_t)r.h};
-	xcb_shm_get_image_reply_t *got =
-	    x_get(shm_get_image, g->x.c, w->pixmap, (int16_t)r.x, (int16_t)r.y, (uint16_t)r.w,
-		(uint16_t)r.h, ~0u, XCB_IMAGE_FORMAT_Z_PIXMAP, g->px.seg, 0);
+	xcb_shm_get_image_reply_t *got = x_get(shm_get_image, g->x.c, w->pixmap, (int16_t)r.x,
+	    (int16_t)r.y, (uint16_t)r.w, (uint16_t)r.h, ~0u, XCB_IMAGE_FORMAT_Z_PIXMAP,
+	    there ? w->pages->seg : g->px.seg, there ? (uint32_t)((size_t)r.y * row) : 0);
 
 	w->dirty = (struct rect){d.x, d.y + r.h, r.h < d.h ? d.w : 0, d.h - r.h};
 	if (got != NULL) {
-		copy(g, w, &r);
+		if (!there)
+			copy(g, w, &r);
 		if (w->shown)
 			link_send(g, GUI_SHMIMAGE, w->id, &m, sizeof m);
 	}

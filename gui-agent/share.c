@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xcb/shm.h>
 
 #include "ga.h"
 #ifdef BACKEND_xen
@@ -128,7 +129,7 @@ allocate(struct gui *g, struct pages *p)
 
 /* No page is missing later, when it is written to. */
 static void *
-map(struct gui *g, const struct pages *p)
+map(struct gui *g, struct pages *p)
 {
 	void *m = MAP_FAILED;
 	char name[24];
@@ -141,8 +142,11 @@ map(struct gui *g, const struct pages *p)
 	e = posix_fallocate(fd, 0, (off_t)(p->n * PAGE));
 	if (e == 0)
 		m = mmap(NULL, p->n * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	errno = e;
+	if (m != MAP_FAILED)
+		p->seg = x_attach(&g->x, fd, false);
+	else
+		close(fd);
+	errno = e ? e : errno;
 	return m;
 }
 
@@ -168,6 +172,8 @@ share_new(struct gui *g, size_t n)
 void
 share_free(struct gui *g, struct pages *p)
 {
+	if (p->seg != 0)
+		xcb_shm_detach(g->x.c, p->seg);
 	munmap(p->p, p->n * PAGE);
 	give_back(g, p);
 	free(p);

@@ -37,7 +37,7 @@ LDFLAGS += -Wl,-z,relro,-z,now,--gc-sections,--as-needed
 # xen says where Xen's libraries are; image packs what all others build.
 ROOMS_local = local
 ROOMS_xen = xen xendom
-ROOMS = lib $(ROOMS_$(BACKEND)) conf rpc engine policy ask qpolicy qrexecd dom0 agent chand console storage vmstart startd volumes qvm adminapi services qdb libqubesdb guid gui-agent display icons s6 \
+ROOMS = lib $(ROOMS_$(BACKEND)) conf rpc engine policy ask qpolicy qrexecd dom0 agent chand console storage vmstart startd volumes qvm adminapi services qdb libqubesdb guid gui-agent display icons filecopy s6 \
 	$(if $(filter xen,$(BACKEND)),image)
 PROGS =
 HOST_PROGS =

@@ -27,7 +27,8 @@ static const char *const covers[] = {"dev", "run", "tmp", "sys", "rw", NULL};
 
 const char *const own_programs[] = {"qrexec-client-vm", "qubesdb-read", "qubesdb-write",
     "qubesdb-rm", "qubesdb-list", "qubesdb-multiread", "qubesdb-watch", "qubesdb-read-bool",
-    "qubesdb-cmd", NULL};
+    "qubesdb-cmd", "qvm-copy", "qvm-move", "qvm-copy-to-vm", "qvm-move-to-vm", "qvm-open-in-vm",
+    "qvm-open-in-dvm", "qubes-fs-tree-check", NULL};
 
 /* Written when the tree has none. */
 static const struct {

@@ -122,6 +122,15 @@ set_wait(struct svc_config *c, const struct value *v)
 }
 
 static const char *
+set_number(uint32_t *to, const struct value *v)
+{
+	if (v->kind != INTEGER)
+		return "a key that needs a number has something else";
+	*to = (uint32_t)v->number;
+	return NULL;
+}
+
+static const char *
 assign(struct svc_config *c, const struct span *key, const struct value *v)
 {
 	const struct {
@@ -131,6 +140,15 @@ assign(struct svc_config *c, const struct span *key, const struct value *v)
 	    {"skip-service-descriptor", &c->skip_service_descriptor},
 	    {"exit-on-client-eof", &c->exit_on_client_eof},
 	    {"exit-on-service-eof", &c->exit_on_service_eof},
+	    {"refuse-existing-directories", &c->no_merge},
+	};
+	const struct {
+		const char *name;
+		uint32_t *number;
+	} numbers[] = {
+	    {"max-megabytes", &c->max_megabytes},
+	    {"max-files", &c->max_files},
+	    {"max-depth", &c->max_depth},
 	};
 	char esc[64];
 
@@ -146,6 +164,9 @@ assign(struct svc_config *c, const struct span *key, const struct value *v)
 		*flags[i].flag = v->number == 1;
 		return NULL;
 	}
+	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+		if (span_is(key->p, key->n, numbers[i].name))
+			return set_number(numbers[i].number, v);
 	logit("rpc-config: unknown key %s is ignored", log_esc(esc, sizeof esc, key->p, key->n));
 	return NULL;
 }

@@ -36,6 +36,9 @@ void svc_free(struct svc_cmd *c);
 struct svc_config {
 	bool wait_for_session, skip_service_descriptor, exit_on_client_eof, exit_on_service_eof;
 	char force_user[64]; /* empty: none */
+	/* qfile-unpacker's alone: what one copy may bring; 0: any number */
+	uint32_t max_megabytes, max_files, max_depth;
+	bool no_merge;
 };
 /* Parses a file's bytes. NULL, or what is wrong; the whole file is then invalid (125). */
 const char *svc_config_parse(struct svc_config *c, const char *untrusted, size_t n, unsigned *line);

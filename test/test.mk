@@ -68,6 +68,11 @@ UNIT_SRC_t-guid-proto = guid/agent.c display/gui-link.c
 UNIT_SRC_t-icon = icons/icon.c icons/tint.c
 FUZZ_SRC_f-icon = icons/icon.c icons/tint.c
 FUZZ_SRC_f-guid = $(addprefix guid/,agent.c clip.c hints.c input.c override.c pixels.c tray.c window.c x.c) display/x.c display/gui-link.c icons/tint.c $(if $(filter local,$(BACKEND)),lib/grant.c) local/grant-file.c
+UNIT_SRC_t-unpack = filecopy/input.c filecopy/qnames.c
+UNIT_LIBS_t-unpack = $(LIBZ)
+FUZZ_SRC_f-unpack = filecopy/unpack.c filecopy/input.c filecopy/qnames.c
+FUZZ_LIBS_f-unpack = $(LIBZ)
+FUZZ_SRC_f-reply = filecopy/reply.c filecopy/strerror.c
 UNIT_SRC_t-gui-agent = gui-agent/pure.c
 FUZZ_SRC_f-gui-agent = $(addprefix gui-agent/,clip.c input.c link.c pixels.c props.c pure.c tray.c window.c x.c) $(addprefix display/,gui-link.c x.c x-open.c)
 FUZZ_LIBS_f-gui-agent = -lxcb-composite -lxcb-damage -lxcb-xtest -lxcb-xkb -lxcb-xfixes -lxcb-shm -lxcb-randr -lxcb
@@ -93,7 +98,7 @@ $(O)/fobj/%.o: %.c config.mk Makefile | gen
 define UNIT_RULE
 $(TESTBIN)/$(1): $(O)/aobj/test/unit/$(1).o $$(UNIT_SRC_$(1):%.c=$(O)/aobj/%.o) $(LIB_SRC:%.c=$(O)/aobj/%.o)
 	@mkdir -p $$(@D)
-	$(HOSTCC) $(ASAN) -o $$@ $$^ -lcmocka
+	$(HOSTCC) $(ASAN) -o $$@ $$^ -lcmocka $$(UNIT_LIBS_$(1))
 endef
 $(foreach t,$(UNIT),$(eval $(call UNIT_RULE,$(t))))
 define FUZZ_RULE

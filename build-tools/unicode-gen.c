@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * unicode-gen UnicodeData.txt Scripts.txt: which characters beyond ASCII a copied file's name may
+ * have (spec/filecopy 3), as a C table, from the distribution's Unicode data.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LAST 0x10ffff
+
+enum { ASSIGNED = 1, SCRIPT = 2, BOTH = 3 };
+static uint8_t ok[LAST + 1];
+
+/* Controls, formats, marks, blanks, symbols that are pictures; private use and surrogates. */
+static const char *const categories[] = {
+    "Cc", "Cf", "Co", "Cs", "Mn", "Me", "Mc", "Zs", "Zl", "Zp", "Sk", "So", NULL};
+/* From left to right, numbers, neutral. */
+static const char *const directions[] = {
+    "L", "ON", "EN", "ES", "ET", "AN", "CS", "B", "S", "WS", NULL};
+static const char *const scripts[] = {"Common", "Inherited", "Latin", "Greek", "Cyrillic", "Han",
+    "Hiragana", "Katakana", "Hangul", "Bopomofo", "Braille", NULL};
+
+static bool
+one_of(const char *const *words, const char *s)
+{
+	while (*words && strcmp(*words, s) != 0)
+		words++;
+	return *words != NULL;
+}
+
+static void
+mark(unsigned long first, unsigned long last, uint8_t what)
+{
+	for (unsigned long c = first; c <= last && c <= LAST; c++)
+		ok[c] |= what;
+}
+
+static FILE *
+input(const char *path)
+{
+	FILE *f = fopen(path, "r");
+
+	if (!f) {
+		perror(path);
+		exit(111);
+	}
+	return f;
+}
+
+/* CODE;NAME;CATEGORY;COMBINING;DIRECTION;... A large block has a line for its first and its last.
+ */
+static void
+read_data(const char *path)
+{
+	char line[1024], name[256], category[8], direction[8];
+	unsigned long c, first = 0;
+	FILE *f = input(path);
+
+	while (fgets(line, sizeof line, f)) {
+		if (sscanf(line, "%lx;%255[^;];%7[^;];%*[^;];%7[^;]", &c, name, category,
+			direction) != 4)
+			continue;
+		if (!strstr(name, ", Last>"))
+			first = c;
+		if (strstr(name, ", First>"))
+			continue;
+		if (!one_of(categories, category) && one_of(directions, direction))
+			mark(first, c, ASSIGNED);
+	}
+	fclose(f);
+}
+
+/* FIRST[..LAST] ; SCRIPT # comment */
+static void
+read_scripts(const char *path)
+{
+	char line[1024], script[64];
+	unsigned long first, last;
+	FILE *f = input(path);
+
+	while (fgets(line, sizeof line, f)) {
+		if (sscanf(line, "%lx..%lx ; %63[A-Za-z_]", &first, &last, script) != 3) {
+			if (sscanf(line, "%lx ; %63[A-Za-z_]", &first, script) != 2)
+				continue;
+			last = first;
+		}
+		if (one_of(scripts, script))
+			mark(first, last, SCRIPT);
+	}
+	fclose(f);
+}
+
+int
+main(int argc, char **argv)
+{
+	size_t spans = 0;
+
+	if (argc != 3) {
+		fputs("usage: unicode-gen UnicodeData.txt Scripts.txt\n", stderr);
+		return 100;
+	}
+	read_data(argv[1]);
+	read_scripts(argv[2]);
+	puts("static const struct span {\n\tuint32_t first, last;\n} characters[] = {");
+	for (unsigned long c = 0x80; c <= LAST; c++) {
+		const unsigned long first = c;
+
+		if (ok[c] != BOTH)
+			continue;
+		while (c < LAST && ok[c + 1] == BOTH)
+			c++;
+		printf("\t{0x%lx, 0x%lx},\n", first, c);
+		spans++;
+	}
+	puts("};");
+	if (spans < 100) {
+		fputs("unicode-gen: these are not Unicode's files\n", stderr);
+		return 111;
+	}
+	return 0;
+}

@@ -50,19 +50,39 @@ input(const char *path)
 	return f;
 }
 
+/* The next field, without blanks around it; the line goes on behind the separator. */
+static char *
+field(char **line, const char *separators)
+{
+	char *s = strsep(line, separators), *end;
+
+	if (!s)
+		return NULL;
+	while (*s == ' ')
+		s++;
+	for (end = s + strlen(s); end > s && (end[-1] == ' ' || end[-1] == '\n'); end--)
+		end[-1] = '\0';
+	return s;
+}
+
 /* CODE;NAME;CATEGORY;COMBINING;DIRECTION;... A large block has a line for its first and its last.
  */
 static void
 read_data(const char *path)
 {
-	char line[1024], name[256], category[8], direction[8];
-	unsigned long c, first = 0;
 	FILE *f = input(path);
+	unsigned long first = 0;
+	char text[1024];
 
-	while (fgets(line, sizeof line, f)) {
-		if (sscanf(line, "%lx;%255[^;];%7[^;];%*[^;];%7[^;]", &c, name, category,
-			direction) != 4)
+	while (fgets(text, sizeof text, f)) {
+		char *line = text, *code = field(&line, ";"), *name = field(&line, ";");
+		const char *category = field(&line, ";"), *combining = field(&line, ";"),
+			   *direction = field(&line, ";");
+		unsigned long c;
+
+		if (!combining || !direction)
 			continue;
+		c = strtoul(code, NULL, 16);
 		if (!strstr(name, ", Last>"))
 			first = c;
 		if (strstr(name, ", First>"))
@@ -77,18 +97,20 @@ read_data(const char *path)
 static void
 read_scripts(const char *path)
 {
-	char line[1024], script[64];
-	unsigned long first, last;
 	FILE *f = input(path);
+	char text[1024];
 
-	while (fgets(line, sizeof line, f)) {
-		if (sscanf(line, "%lx..%lx ; %63[A-Za-z_]", &first, &last, script) != 3) {
-			if (sscanf(line, "%lx ; %63[A-Za-z_]", &first, script) != 2)
-				continue;
-			last = first;
-		}
+	while (fgets(text, sizeof text, f)) {
+		char *line = text, *codes = field(&line, ";"), *script = field(&line, "#"), *last;
+		unsigned long first;
+
+		if (*codes == '#' || !script)
+			continue;
+		first = strtoul(codes, &last, 16);
 		if (one_of(scripts, script))
-			mark(first, last, SCRIPT);
+			mark(first,
+			    strncmp(last, "..", 2) == 0 ? strtoul(last + 2, NULL, 16) : first,
+			    SCRIPT);
 	}
 	fclose(f);
 }

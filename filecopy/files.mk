@@ -21,10 +21,11 @@ LINKS += $(foreach n,qvm-move qvm-copy-to-vm qvm-move-to-vm,$(BINDIR)/$(n):qvm-c
 UNICODE = /usr/share/unicode
 $(O)/unicode-gen: build-tools/unicode-gen.c
 	@mkdir -p $(@D)
-	$(HOSTCC) -std=c11 -O1 $(WARN) -o $@ $<
+	$(HOSTCC) -D_GNU_SOURCE -std=c11 -O1 $(WARN) -o $@ $<
 $(O)/gen/characters.h: $(O)/unicode-gen
 	@mkdir -p $(@D)
 	$(O)/unicode-gen $(UNICODE)/UnicodeData.txt $(UNICODE)/Scripts.txt > $@.tmp && mv $@.tmp $@
 gen: $(O)/gen/characters.h
+MANPAGES += $(addprefix filecopy/,qfile-agent.1 qfile-unpacker.8 qubes-fs-tree-check.1 qvm-copy.1 qvm-open-in-vm.1 vm-file-editor.8)
 # What each byte goes through.
 $(addprefix $(O)/obj/filecopy/,unpack.o pack.o input.o): CFLAGS += -O2

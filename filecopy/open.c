@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -12,14 +13,12 @@ open_name_field(char field[OPEN_NAME_SIZE], const char *path, bool view_only)
 {
 	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
 	const size_t prefix = view_only ? strlen(OPEN_VIEW_ONLY) : 0;
-	const size_t room = OPEN_NAME_SIZE - 1 - prefix;
-	size_t n = strlen(base);
+	const size_t n = strlen(base), room = OPEN_NAME_SIZE - 1 - prefix;
 
 	memset(field, 0, OPEN_NAME_SIZE); /* QSB-009: else what stands behind the name goes, too */
-	memcpy(field, OPEN_VIEW_ONLY, prefix);
 	if (n > room)
-		base += n - room, n = room;
-	memcpy(field + prefix, base, n);
+		base += n - room;
+	snprintf(field, OPEN_NAME_SIZE, "%s%s", view_only ? OPEN_VIEW_ONLY : "", base);
 }
 
 bool

@@ -29,7 +29,7 @@ for f in $own; do
 	n=$(wc -l <"$f")
 	[ "$n" -le 600 ] || no "$f: $n lines"
 done
-for r in lib conf rpc engine policy ask qpolicy qrexecd dom0 agent chand console local storage vmstart startd qvm volumes xen xendom qdb libqubesdb guid gui-agent display icons adminapi services; do
+for r in lib conf rpc engine policy ask qpolicy qrexecd dom0 agent chand console local storage vmstart startd qvm volumes xen xendom qdb libqubesdb guid gui-agent display icons filecopy adminapi services; do
 	# shellcheck disable=SC2046
 	n=$(cat $(git ls-files "$r/*.c" "$r/*.h") | wc -l)
 	limit=3000

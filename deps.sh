@@ -5,7 +5,7 @@ set -eu
 
 build='gcc libc6-dev make musl-tools linux-libc-dev libseccomp-dev libx11-dev libxcb1-dev libxcb-shm0-dev
 	libxcb-composite0-dev libxcb-damage0-dev libxcb-xtest0-dev libxcb-xkb-dev libxcb-xfixes0-dev libxcb-randr0-dev
-	libxcb-render0-dev libxcb-shape0-dev libxau-dev libxdmcp-dev zlib1g-dev unicode-data s6 execline util-linux'
+	libxcb-render0-dev libxcb-shape0-dev libxau-dev libxdmcp-dev libdeflate-dev unicode-data s6 execline util-linux'
 demo="$build python3 xvfb xterm"
 check="$demo git libcmocka-dev perl clang libclang-rt-14-dev clang-format clang-tidy cppcheck
 	mandoc valgrind xdotool openbox twm x11-utils x11-xserver-utils

@@ -8,10 +8,10 @@ SRC_qubes-fs-tree-check = filecopy/qubes-fs-tree-check.c filecopy/tree-check.c f
 SRC_qvm-open-in-vm = filecopy/qvm-open.c filecopy/open.c
 SRC_vm-file-editor = filecopy/vm-file-editor.c filecopy/open.c
 SRC_qvm-copy = filecopy/qvm-copy.c filecopy/tree-check.c filecopy/qnames.c
-# The distribution's: its CRC-32 needs nothing of any C library, so musl has it too.
-LIBZ = $(shell $(HOSTCC) -print-file-name=libz.a)
-LIBS_qfile-agent = $(LIBZ)
-LIBS_qfile-unpacker = $(LIBZ)
+# The distribution's, for its CRC-32 alone, five times as fast as zlib's; that needs nothing of any C library, so musl has it too.
+LIBDEFLATE = $(shell $(HOSTCC) -print-file-name=libdeflate.a)
+LIBS_qfile-agent = $(LIBDEFLATE)
+LIBS_qfile-unpacker = $(LIBDEFLATE)
 LINKS += $(foreach n,qvm-move qvm-copy-to-vm qvm-move-to-vm,$(BINDIR)/$(n):qvm-copy) \
 	$(LIBDIR)/qfile-dom0-agent:qfile-agent $(LIBDIR)/qfile-dom0-unpacker:qfile-unpacker \
 	$(LIBDIR)/agent-rpc/qubes.Filecopy:qfile-unpacker \

@@ -2,16 +2,16 @@
 #include "filecopy/input.h"
 
 #include <errno.h>
+#include <libdeflate.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "filecopy/qfile.h"
 
 uint64_t
 input_crc(struct input *in)
 {
-	in->crc = crc32_z(in->crc, in->bytes + in->summed, in->at - in->summed);
+	in->crc = libdeflate_crc32((uint32_t)in->crc, in->bytes + in->summed, in->at - in->summed);
 	in->summed = in->at;
 	return in->crc;
 }

@@ -4,11 +4,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libdeflate.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "log.h"
 
@@ -21,7 +21,7 @@ flush(struct pack *p)
 	const uint8_t *at = p->buffer;
 	size_t left = p->n;
 
-	p->crc = crc32_z(p->crc, at, left);
+	p->crc = libdeflate_crc32((uint32_t)p->crc, at, left);
 	p->n = 0;
 	while (left > 0 && !p->answered) {
 		struct pollfd fds[] = {{p->out, POLLOUT, 0}, {p->in, POLLIN, 0}};

@@ -11,7 +11,6 @@
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "filecopy/input.h"
 #include "filecopy/qnames.h"

@@ -573,6 +573,27 @@ def killed():
     ok(not bad, "%d kills, of sender and receiver: no half file, nothing lost (%d had begun to remove)" % (tried, gone), bad[:3])
 
 
+def memory():
+    """Constant, whatever is copied."""
+    peak = lambda p: int(re.search(r"VmHWM:\s+(\d+)", read("/proc/%d/status" % p.pid)).group(1))
+    used = {}
+    for n in (20, few(20000)):
+        r = Receiver(fresh())
+        r.send(b"".join(item("f%d" % i, body=b"x" * (i % 100)) for i in range(n)))
+        r.send(item("last", body=b"y" * 500000))
+        ok(until(lambda: os.path.exists(WORK + "/in/last"), 60), "%d files are taken" % n)
+        src = WORK + "/in"
+        s = Sender(src)
+        while s.p.stdout.read1(1 << 20):
+            pass
+        used[n] = peak(r.p), peak(s.p)
+        s.answer(b""), s.end()
+        r.send(END)
+        r.end()
+    a, b = used.values()
+    ok(b[0] <= a[0] * 1.2 and b[1] <= a[1] * 1.2, "the memory of both is the same for few files and for many", used)
+
+
 def checks():
     src = fresh("src")
     os.makedirs(src + "/t/d")
@@ -597,6 +618,6 @@ def checks():
     eq([check()[0], check("--nonsense")[0], check("--help")[0]], [1, 1, 0], "wrong use, help")
 
 
-RECEIVER_AND_SENDER = [whole, refused, names, links, cuts, existing, quotas, deep, moved_away, confined, space, replies, trees, progress, moves, killed, checks]
+RECEIVER_AND_SENDER = [whole, refused, names, links, cuts, existing, quotas, deep, moved_away, confined, space, replies, trees, progress, moves, killed, memory, checks]
 rows(RECEIVER_AND_SENDER)
 done()

@@ -2,12 +2,12 @@
 # Files from one qube to another: both ends, and the commands.
 PROGS += qfile-agent qfile-unpacker qubes-fs-tree-check qvm-copy qvm-open-in-vm vm-file-editor
 USER_PROGS += qubes-fs-tree-check qvm-copy qvm-open-in-vm
-SRC_qfile-agent = filecopy/qfile-agent.c filecopy/pack.c filecopy/reply.c filecopy/moved.c filecopy/progress.c filecopy/strerror.c
-SRC_qfile-unpacker = filecopy/qfile-unpacker.c filecopy/unpack.c filecopy/input.c filecopy/qnames.c filecopy/strerror.c rpc/config.c
-SRC_qubes-fs-tree-check = filecopy/qubes-fs-tree-check.c filecopy/tree-check.c filecopy/qnames.c
-SRC_qvm-open-in-vm = filecopy/qvm-open.c filecopy/open.c
-SRC_vm-file-editor = filecopy/vm-file-editor.c filecopy/open.c
-SRC_qvm-copy = filecopy/qvm-copy.c filecopy/tree-check.c filecopy/qnames.c
+SRC_qfile-agent = filecopy/qfile-agent.c filecopy/pack.c filecopy/reply.c filecopy/walk.c filecopy/place.c filecopy/io.c filecopy/moved.c filecopy/progress.c filecopy/strerror.c
+SRC_qfile-unpacker = filecopy/qfile-unpacker.c filecopy/unpack.c filecopy/walk.c filecopy/place.c filecopy/input.c filecopy/io.c filecopy/qnames.c filecopy/strerror.c rpc/config.c rpc/lookup.c
+SRC_qubes-fs-tree-check = filecopy/qubes-fs-tree-check.c filecopy/tree-check.c filecopy/walk.c filecopy/qnames.c
+SRC_qvm-open-in-vm = filecopy/qvm-open.c filecopy/open.c filecopy/io.c
+SRC_vm-file-editor = filecopy/vm-file-editor.c filecopy/open.c filecopy/io.c
+SRC_qvm-copy = filecopy/qvm-copy.c filecopy/tree-check.c filecopy/walk.c filecopy/io.c filecopy/qnames.c
 # The distribution's, for its CRC-32 alone, five times as fast as zlib's; that needs nothing of any C library, so musl has it too.
 LIBDEFLATE = $(shell $(HOSTCC) -print-file-name=libdeflate.a)
 LIBS_qfile-agent = $(LIBDEFLATE)

@@ -8,10 +8,10 @@
 
 #include "filecopy/qfile.h"
 
-uint64_t
+uint32_t
 input_crc(struct input *in)
 {
-	in->crc = libdeflate_crc32((uint32_t)in->crc, in->bytes + in->summed, in->at - in->summed);
+	in->crc = libdeflate_crc32(in->crc, in->bytes + in->summed, in->at - in->summed);
 	in->summed = in->at;
 	return in->crc;
 }

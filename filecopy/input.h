@@ -12,7 +12,7 @@
 struct input {
 	int fd;
 	uint32_t error; /* why nothing more comes: QFILE_CUT or an errno */
-	uint64_t crc;
+	uint32_t crc;
 	size_t at, end, summed; /* in bytes: taken up to, read up to, in crc up to */
 	uint8_t bytes[INPUT_SIZE];
 };
@@ -21,6 +21,6 @@ struct input {
 const uint8_t *input_some(struct input *, uint64_t most, size_t *n);
 /* Exactly n. */
 bool input_take(struct input *, void *to, size_t n);
-uint64_t input_crc(struct input *); /* of what was taken */
+uint32_t input_crc(struct input *); /* of what was taken */
 
 #endif

@@ -5,11 +5,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "filecopy/pack.h"
+#include "filecopy/place.h"
 #include "log.h"
 
 static bool
@@ -30,44 +31,65 @@ unchanged(const struct sent *s, const struct stat *st)
 }
 
 static bool
-kept(const char *path, const char *why)
+kept(const char *base, const char *path, const char *why)
 {
-	char esc[LOG_ESC_MAX];
+	char text[WALK_TEXT_MAX];
 
-	logit("%s: copied and not removed: %s", log_escs(esc, sizeof esc, path), why);
+	logit("%s: copied and not removed: %s", path_text(base, path, text), why);
 	return false;
 }
 
+/* As it was sent: below the same directory, through no link that was put there since. */
 static bool
-remove_one(const struct sent *s, const char *path)
+remove_one(const struct sent *s, const char *base, const char *path)
 {
-	const bool dir = S_ISDIR(s->mode);
+	const int root = *base ? open(base, O_PATH | O_DIRECTORY | O_CLOEXEC) : AT_FDCWD;
+	const int dir = root != -1 ? place_parent(root, path) : -1;
+	const char *name = place_name(path);
+	const bool is_dir = S_ISDIR(s->mode);
 	struct stat st;
+	bool ok = false;
 
-	if (lstat(path, &st) < 0)
-		return errno == ENOENT || kept(path, strerror(errno));
-	if (!unchanged(s, &st))
-		return kept(path, "it has changed since");
-	if (unlinkat(AT_FDCWD, path, dir ? AT_REMOVEDIR : 0) == 0)
-		return true;
-	return kept(path, dir && errno == ENOTEMPTY ? "something is in it" : strerror(errno));
+	if (dir < 0 || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		ok = errno == ENOENT || kept(base, path, strerror(errno));
+	else if (!unchanged(s, &st))
+		(void)kept(base, path, "it has changed since");
+	else if (unlinkat(dir, name, is_dir ? AT_REMOVEDIR : 0) == 0)
+		ok = true;
+	else
+		(void)kept(base, path,
+		    is_dir && errno == ENOTEMPTY ? "something is in it" : strerror(errno));
+	if (dir >= 0)
+		close(dir);
+	if (root >= 0)
+		close(root);
+	return ok;
+}
+
+static bool
+next(FILE *sent, struct sent *s, char *base, char *path)
+{
+	if (fread(s, sizeof *s, 1, sent) != 1 || s->base_len >= PATH_MAX ||
+	    s->path_len >= QFILE_PATH_MAX || fread(base, 1, s->base_len, sent) != s->base_len ||
+	    fread(path, 1, s->path_len, sent) != s->path_len)
+		return false;
+	base[s->base_len] = path[s->path_len] = '\0';
+	return true;
 }
 
 bool
-moved(FILE *sent)
+moved(FILE *sent, uint64_t items)
 {
-	struct sent s;
+	static char base[PATH_MAX], path[QFILE_PATH_MAX];
+	const bool whole = fflush(sent) == 0;
 	bool all = true;
+	struct sent s;
 
 	rewind(sent);
-	while (fread(&s, sizeof s, 1, sent) == 1) {
-		char *path = malloc(s.path_len + 1);
-
-		if (!path || fread(path, s.path_len, 1, sent) != 1)
-			die("what was sent cannot be read again: nothing more is removed");
-		path[s.path_len] = '\0';
-		all &= remove_one(&s, path);
-		free(path);
-	}
-	return all;
+	for (; whole && items > 0 && next(sent, &s, base, path); items--)
+		all &= remove_one(&s, base, path);
+	if (items > 0)
+		logit("copied; the list of what was sent is not whole (is /tmp full?): the rest is "
+		      "not removed");
+	return all && items == 0;
 }

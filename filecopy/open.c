@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 #include "filecopy/open.h"
 
-#include <errno.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 void
 open_name_field(char field[OPEN_NAME_SIZE], const char *path, bool view_only)
@@ -58,26 +55,4 @@ open_url_ok(const char *untrusted_url)
 		if (*s <= ' ' || *s >= 0x7f || strchr("\"'<>\\^`{|}", *s))
 			return false;
 	return true;
-}
-
-bool
-copy_fd(int from, int to)
-{
-	uint8_t bytes[65536];
-
-	for (;;) {
-		ssize_t got = read(from, bytes, sizeof bytes), did;
-
-		if (got == 0)
-			return true;
-		if (got < 0 && errno != EINTR)
-			return false;
-		for (const uint8_t *at = bytes; got > 0; at += did, got -= did) {
-			did = write(to, at, (size_t)got);
-			if (did < 0 && errno != EINTR)
-				return false;
-			if (did < 0)
-				did = 0;
-		}
-	}
 }

@@ -20,7 +20,4 @@ bool open_name_clean(const char *untrusted_field, char name[OPEN_NAME_SIZE], boo
 /* http, https or ftp, printable, no blanks, nothing that a program would take for an option. */
 bool open_url_ok(const char *untrusted_url);
 
-/* All of one to the other. False: errno. */
-bool copy_fd(int from, int to);
-
 #endif

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 #include "filecopy/pack.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libdeflate.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,7 +19,7 @@ flush(struct pack *p)
 	const uint8_t *at = p->buffer;
 	size_t left = p->n;
 
-	p->crc = libdeflate_crc32((uint32_t)p->crc, at, left);
+	p->crc = libdeflate_crc32(p->crc, at, left);
 	p->n = 0;
 	while (left > 0 && !p->answered) {
 		struct pollfd fds[] = {{p->out, POLLOUT, 0}, {p->in, POLLIN, 0}};
@@ -64,7 +62,7 @@ static bool
 put_header(struct pack *p, const struct stat *st, uint64_t filelen)
 {
 	const struct qfile_header h = {
-	    .namelen = (uint32_t)strlen(p->path) + 1,
+	    .namelen = (uint32_t)strlen(p->walk.path) + 1,
 	    .mode = st->st_mode,
 	    .filelen = filelen,
 	    .atime = (uint32_t)st->st_atim.tv_sec,
@@ -73,20 +71,19 @@ put_header(struct pack *p, const struct stat *st, uint64_t filelen)
 	    .mtime_nsec = (uint32_t)st->st_mtim.tv_nsec,
 	};
 
-	return put(p, &h, sizeof h) && put(p, p->path, h.namelen);
+	return put(p, &h, sizeof h) && put(p, p->walk.path, h.namelen);
 }
 
-/* ---- what is said ---- */
-
 static bool
-failed(const struct pack *p, const char *why)
+failed(struct walk *w, const char *why)
 {
-	char esc[LOG_ESC_MAX];
+	char text[WALK_TEXT_MAX];
 
-	logit("%s%s: %s", p->base, log_escs(esc, sizeof esc, p->path), why);
+	logit("%s: %s", walk_text(w, text), why);
 	return false;
 }
 
+/* For its removal. */
 static bool
 remember(struct pack *p, const struct stat *st)
 {
@@ -97,20 +94,27 @@ remember(struct pack *p, const struct stat *st)
 	    .size = st->st_size,
 	    .mtime = st->st_mtim,
 	    .ctime = st->st_ctim,
-	    .path_len = strlen(p->base) + strlen(p->path)};
+	    .base_len = strlen(p->walk.base),
+	    .path_len = strlen(p->walk.path)};
 
 	p->items++;
-	if (!p->sent || (fwrite(&s, sizeof s, 1, p->sent) == 1 && fputs(p->base, p->sent) >= 0 &&
-			    fputs(p->path, p->sent) >= 0))
+	if (!p->sent || (fwrite(&s, sizeof s, 1, p->sent) == 1 &&
+			    fputs(p->walk.base, p->sent) >= 0 && fputs(p->walk.path, p->sent) >= 0))
 		return true;
-	return failed(p, "cannot be remembered for its removal: is the disk full?");
+	return failed(&p->walk, "cannot be remembered for its removal: is /tmp full?");
 }
 
 /* ---- one item each ---- */
 
+/* The rest of a file; none of what it says is its size means that nobody knows. */
 static bool
 pack_contents(struct pack *p, int fd, uint64_t left)
 {
+	uint8_t more;
+
+	if (left == 0 && read(fd, &more, 1) > 0)
+		return failed(
+		    &p->walk, "has no size of its own: copy what it says to a file first");
 	while (left > 0) {
 		size_t want = sizeof p->buffer - p->n;
 		ssize_t got;
@@ -121,7 +125,7 @@ pack_contents(struct pack *p, int fd, uint64_t left)
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got <= 0)
-			return failed(p, got < 0 ? strerror(errno) : "has become shorter");
+			return failed(&p->walk, got < 0 ? strerror(errno) : "has become shorter");
 		p->n += (size_t)got, left -= (uint64_t)got, p->bytes += (uint64_t)got;
 		if (!room(p))
 			return false;
@@ -132,17 +136,18 @@ pack_contents(struct pack *p, int fd, uint64_t left)
 }
 
 static bool
-pack_file(struct pack *p, int dir, const char *name)
+pack_file(struct walk *w, int dir, const char *name)
 {
 	const int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct pack *p = w->arg;
 	struct stat st;
 	bool ok;
 
 	if (fd < 0)
-		return failed(p, strerror(errno));
+		return failed(w, strerror(errno));
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		close(fd);
-		return failed(p, "is something else now");
+		return failed(w, "is something else now");
 	}
 	ok = put_header(p, &st, (uint64_t)st.st_size) &&
 	     pack_contents(p, fd, (uint64_t)st.st_size) && remember(p, &st);
@@ -150,146 +155,65 @@ pack_file(struct pack *p, int dir, const char *name)
 	return ok;
 }
 
+/* Of one and the same link: the name may be another's by the time. */
 static bool
-pack_link(struct pack *p, int dir, const char *name)
+pack_link(struct walk *w, int dir, const char *name)
 {
 	char target[QFILE_PATH_MAX + 1];
+	struct pack *p = w->arg;
 	struct stat st;
-	ssize_t n;
+	ssize_t n = -1;
+	int fd;
 
 	if (p->ignore_links) {
 		p->left_out++;
 		return true;
 	}
-	n = readlinkat(dir, name, target, sizeof target);
-	if (n < 0 || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return failed(p, strerror(errno));
+	fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISLNK(st.st_mode))
+		n = readlinkat(fd, "", target, sizeof target);
+	if (fd >= 0)
+		close(fd);
+	if (n < 0)
+		return failed(w, "is something else now");
 	if ((size_t)n == sizeof target)
-		return failed(p, "the target of this link is too long");
+		return failed(w, "the target of this link is too long");
 	return put_header(p, &st, (uint64_t)n) && put(p, target, (size_t)n) && remember(p, &st);
-}
-
-static bool pack_item(struct pack *, int dir, const char *name, unsigned char type);
-
-static bool
-pack_entries(struct pack *p, DIR *d)
-{
-	const size_t len = strlen(p->path);
-	const struct dirent *e;
-
-	while (errno = 0, (e = readdir(d)) != NULL) {
-		const size_t n = strlen(e->d_name);
-
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-			continue;
-		if (len + 1 + n > QFILE_PATH_MAX)
-			return failed(p, "the names in it are too long");
-		p->path[len] = '/';
-		memcpy(p->path + len + 1, e->d_name, n + 1);
-		if (!pack_item(p, dirfd(d), e->d_name, e->d_type))
-			return false;
-		p->path[len] = '\0';
-	}
-	return errno == 0 || failed(p, strerror(errno));
 }
 
 /* Its header once more at the end: only then does the receiver give it its mode. */
 static bool
-pack_directory(struct pack *p, int dir, const char *name)
+pack_directory(struct walk *w, const struct stat *st, bool again)
 {
-	const int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-	struct stat st;
-	bool ok;
+	struct pack *p = w->arg;
 
-	if (!d || fstat(fd, &st) < 0) {
-		(void)failed(p, strerror(errno));
-		if (fd >= 0 && !d)
-			close(fd);
-		if (d)
-			closedir(d);
-		return false;
-	}
-	ok = put_header(p, &st, 0) && pack_entries(p, d) && put_header(p, &st, 0) &&
-	     remember(p, &st);
-	closedir(d);
-	return ok;
-}
-
-static const char *
-kind_of(mode_t mode)
-{
-	return S_ISSOCK(mode) ? "a socket" : S_ISFIFO(mode) ? "a fifo" : "a device";
+	return put_header(p, st, 0) && (!again || remember(p, st));
 }
 
 static bool
-pack_item(struct pack *p, int dir, const char *name, unsigned char type)
+pack_other(struct walk *w, mode_t mode)
 {
-	mode_t mode = DTTOIF(type);
-	char esc[LOG_ESC_MAX];
-	struct stat st;
+	struct pack *p = w->arg;
+	char text[WALK_TEXT_MAX];
 
-	if (type == DT_UNKNOWN) {
-		if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-			return failed(p, strerror(errno));
-		mode = st.st_mode;
-	}
-	if (S_ISREG(mode))
-		return pack_file(p, dir, name);
-	if (S_ISDIR(mode))
-		return pack_directory(p, dir, name);
-	if (S_ISLNK(mode))
-		return pack_link(p, dir, name);
 	p->left_out++;
-	logit("%s%s: left out: %s", p->base, log_escs(esc, sizeof esc, p->path), kind_of(mode));
+	logit("%s: left out: %s", walk_text(w, text),
+	    S_ISSOCK(mode)   ? "a socket"
+	    : S_ISFIFO(mode) ? "a fifo"
+			     : "a device");
 	return true;
 }
-
-/* ---- arguments ---- */
 
 bool
 pack_tree(struct pack *p, const char *arg)
 {
-	char *path = strdup(arg), *name, *base = NULL;
-	int dir = AT_FDCWD;
-	bool ok;
-
-	if (!path)
-		die("no memory");
-	for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
-		path[n - 1] = '\0';
-	name = strrchr(path, '/');
-	name = name ? name + 1 : path;
-	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) { /* it has a name of its own */
-		char *whole = realpath(path, NULL);
-
-		free(path);
-		path = whole;
-		if (!path)
-			die("%s", arg);
-		name = strrchr(path, '/') + 1;
-	}
-	p->base = "";
-	if (name != path) {
-		base = strndup(path, (size_t)(name - path));
-		dir = open(base, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		p->base = base;
-	}
-	*p->path = '\0';
-	if (*name == '\0')
-		ok = failed(p, "has no name that it could have over there");
-	else if (strlen(name) > QFILE_PATH_MAX)
-		ok = failed(p, "its name is too long");
-	else {
-		memcpy(p->path, name, strlen(name) + 1);
-		ok = (dir >= 0 || dir == AT_FDCWD) ? pack_item(p, dir, name, DT_UNKNOWN)
-						   : failed(p, strerror(errno));
-	}
-	if (dir >= 0)
-		close(dir);
-	free(base);
-	free(path);
-	return ok;
+	p->walk = (struct walk){.file = pack_file,
+	    .link = pack_link,
+	    .directory = pack_directory,
+	    .other = pack_other,
+	    .failed = failed,
+	    .arg = p};
+	return walk_tree(&p->walk, arg);
 }
 
 bool

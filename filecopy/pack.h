@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "filecopy/qfile.h"
+#include "filecopy/walk.h"
 
 #define OUTPUT_SIZE (256 * 1024)
 
@@ -19,11 +20,11 @@ struct pack {
 	FILE *sent;	   /* or NULL: what was sent, for moved() */
 	void (*progress)(uint64_t bytes); /* of files' contents, so far; or NULL */
 	/* Ours. */
-	uint64_t crc, bytes, items, left_out;
+	uint32_t crc;
+	uint64_t bytes, items, left_out; /* items: in `sent` */
 	bool answered; /* the reply is there, or the receiver gone: no use in sending more */
+	struct walk walk;
 	size_t n;
-	const char *base; /* where the argument that is sent stands: "DIR/" or "" */
-	char path[QFILE_PATH_MAX + 2];
 	uint8_t buffer[OUTPUT_SIZE];
 };
 
@@ -38,7 +39,7 @@ bool pack_end(struct pack *, bool whole);
 struct reply {
 	bool there; /* the head of it, at least */
 	uint32_t error;
-	uint64_t crc;
+	uint32_t crc;
 	size_t last_len; /* 0: an old receiver */
 	char untrusted_last[QFILE_PATH_MAX + 1];
 };
@@ -50,11 +51,10 @@ void reply_read(int in, struct reply *);
  */
 bool reply_ok(const struct reply *, const struct pack *);
 
-/* Removes what the file says was sent, unless it has changed since. False: something was kept,
- * said. */
-bool moved(FILE *sent);
+/* Removes the items that were sent, unless they have changed since. False: some were kept, said. */
+bool moved(FILE *sent, uint64_t items);
 
-/* For moved(): one item, its name in front of the next. */
+/* For moved(): one item; then the directory, and the path in it. */
 struct sent {
 	dev_t dev;
 	ino_t ino;
@@ -62,7 +62,7 @@ struct sent {
 	bool many; /* names: its ctime changes when another one goes */
 	off_t size;
 	struct timespec mtime, ctime;
-	size_t path_len;
+	size_t base_len, path_len;
 };
 
 #endif

@@ -83,6 +83,8 @@ main(int argc, char **argv)
 	(void)pack_end(&p, whole);
 	if (!whole && !p.answered) {
 		progress_close();
+		logit("given up: what was sent before has arrived, if the receiver says nothing "
+		      "else");
 		return 1;
 	}
 	progress_end(p.bytes);
@@ -91,5 +93,9 @@ main(int argc, char **argv)
 	progress_close();
 	if (!reply_ok(&r, &p))
 		return 1;
-	return p.sent && !moved(p.sent) ? 1 : 0;
+	if (!p.sent)
+		return 0;
+	if (p.left_out > 0)
+		logit("%llu were left out, and stay", (unsigned long long)p.left_out);
+	return moved(p.sent, p.items) && p.left_out == 0 ? 0 : 1;
 }

@@ -17,15 +17,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "buf.h"
 #include "filecopy/unpack.h"
+#include "filecopy/walk.h"
 #include "log.h"
 #include "names.h"
 #include "qfile-unpacker.filter.h"
 #include "rpc/service.h"
 #include "sandbox.h"
 
-#define CONFIG "/etc/qubes/rpc-config"
 #define DOM0_MAX_BYTES (2ull << 30)
 #define DOM0_MAX_FILES 2048
 
@@ -48,9 +47,21 @@ usage(int code)
 static void
 say(const char *untrusted_path)
 {
-	char esc[LOG_ESC_MAX];
+	char text[WALK_TEXT_MAX];
 
-	logit("%s", log_escs(esc, sizeof esc, untrusted_path));
+	logit("%s", path_text("", untrusted_path, text));
+}
+
+/* The sender is told. */
+static _Noreturn void
+cannot(const char *what)
+{
+	static struct unpack_result r;
+
+	r.error = (uint32_t)errno;
+	logit("%s: %s", what, strerror(errno));
+	(void)unpack_reply(STDOUT_FILENO, &r);
+	exit((int)(r.error & 0xff));
 }
 
 /* ---- who, where, how much ---- */
@@ -80,42 +91,45 @@ user_of(const char *uid)
 	return pw;
 }
 
-static char *
+static void
+make_directory(const char *dir)
+{
+	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+		cannot(dir);
+}
+
+static const char *
 incoming(const struct passwd *pw)
 {
 	const char *from = getenv("QREXEC_REMOTE_DOMAIN");
-	char dir[4096];
+	static char dir[4096];
 	int n;
 
 	if (!from || !name_ok(from))
-		die("QREXEC_REMOTE_DOMAIN is not a qube's name");
+		usage_die("QREXEC_REMOTE_DOMAIN is not a qube's name");
 	n = snprintf(dir, sizeof dir, "%s/QubesIncoming", pw->pw_dir);
 	if (n < 0 || (size_t)n + NAME_LEN_MAX + 2 > sizeof dir)
 		die("a home directory of %d characters", n);
-	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-		die("%s", dir);
+	make_directory(dir);
 	snprintf(dir + n, sizeof dir - (size_t)n, "/%s", from);
-	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-		die("%s", dir);
-	return strdup(dir);
+	make_directory(dir);
+	return dir;
 }
 
 /* What is wrong in it is nobody's permission. */
 static void
-quotas(struct unpack_rules *rules)
+quotas(struct unpack_rules *rules, const char *arg)
 {
-	struct buf b = {.max = 65536};
-	struct svc_config c = {0};
-	unsigned line = 0;
-	const char *why = NULL;
+	struct svc_cmd cmd = {.name = QFILE_SERVICE};
+	char full[sizeof QFILE_SERVICE + 32];
+	struct svc_config c;
+	const char *why;
 
-	if (buf_read_file(&b, AT_FDCWD, CONFIG "/" QFILE_SERVICE))
-		why = svc_config_parse(&c, (const char *)buf_bytes(&b), b.len, &line);
-	else if (errno != ENOENT)
-		die(CONFIG "/" QFILE_SERVICE);
-	if (why)
-		usage_die(CONFIG "/" QFILE_SERVICE ":%u: %s", line, why);
-	buf_free(&b);
+	snprintf(full, sizeof full, QFILE_SERVICE "+%s", arg);
+	cmd.full = full;
+	cmd.arg = full + sizeof QFILE_SERVICE;
+	if (!svc_config(&cmd, &c, &why))
+		usage_die("the configuration of " QFILE_SERVICE ": %s", why);
 	rules->bytes_max = (uint64_t)c.max_megabytes << 20;
 	rules->files_max = c.max_files;
 	rules->depth_max = c.max_depth;
@@ -136,76 +150,50 @@ from_environment(const char *name, uint64_t otherwise)
 /* ---- the two programs ---- */
 
 static _Noreturn void
-receive(const char *dir, const struct unpack_rules *rules)
+receive(const char *into, const struct unpack_rules *rules)
 {
-	const struct sandbox_path path = {dir, SB_WRITE};
+	struct sandbox_path path = {realpath(into, NULL), SB_WRITE};
 	const struct sandbox sb = {.uid = SANDBOX_KEEP_UID,
 	    .paths = &path,
 	    .npaths = 1,
 	    .filter = qfile_unpacker_filter,
 	    .nfilter = qfile_unpacker_filter_len};
 	const int proc = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct unpack_result r;
+	static struct unpack_result r;
 	int root;
 
-	if (proc < 0)
-		die("/proc");
+	if (!path.path || proc < 0)
+		cannot(path.path ? "/proc" : into);
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)fcntl(STDIN_FILENO, F_SETPIPE_SZ, 1 << 20);
 	umask(0);
 	sandbox_enter(&sb);
-	root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	root = openat(AT_FDCWD, path.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
-		die("%s", dir);
+		cannot(path.path);
 	unpack(STDIN_FILENO, root, proc, rules, &r);
 	close(STDIN_FILENO); /* a sender that still writes ends */
 	if (r.error)
-		logit("%s; %llu files and directories have arrived", qfile_strerror(r.error),
+		logit(
+		    "%llu files, directories and links have arrived; what came after them has not",
 		    (unsigned long long)r.files);
 	if (!unpack_reply(STDOUT_FILENO, &r) && r.error == 0)
 		exit(1);
 	exit((int)(r.error & 0xff));
 }
 
-static _Noreturn void
-for_dom0(int argc, char **argv)
-{
-	struct unpack_rules rules = {0};
-	const struct passwd *pw;
-	char *dir;
-	int c;
-
-	while ((c = getopt(argc, argv, "v")) != -1)
-		if (c == 'v')
-			rules.said = say;
-		else
-			usage(1);
-	if (argc - optind != 2)
-		usage(1);
-	rules.bytes_max = from_environment("UPDATES_MAX_BYTES", DOM0_MAX_BYTES);
-	rules.files_max = from_environment("UPDATES_MAX_FILES", DOM0_MAX_FILES);
-	pw = getpwnam(argv[optind]);
-	if (!pw)
-		usage_die("there is no user %s", argv[optind]);
-	become(pw);
-	dir = realpath(argv[optind + 1], NULL);
-	if (!dir)
-		die("%s", argv[optind + 1]);
-	receive(dir, &rules);
-}
+static const struct option longs[] = {{"allow-all-names", no_argument, NULL, 'n'},
+    {"no-allow-all-names", no_argument, NULL, 'N'},
+    {"allow-unsafe-symlinks", no_argument, NULL, 'l'},
+    {"no-allow-unsafe-symlinks", no_argument, NULL, 'L'},
+    {"wait-for-space", required_argument, NULL, 'w'}, {"help", no_argument, NULL, 'h'}, {0}};
 
 static void
-options(int argc, char **argv, struct unpack_rules *rules)
+options(int argc, char **argv, const char *letters, struct unpack_rules *rules)
 {
-	static const struct option longs[] = {{"allow-all-names", no_argument, NULL, 'n'},
-	    {"no-allow-all-names", no_argument, NULL, 'N'},
-	    {"allow-unsafe-symlinks", no_argument, NULL, 'l'},
-	    {"no-allow-unsafe-symlinks", no_argument, NULL, 'L'},
-	    {"wait-for-space", required_argument, NULL, 'w'}, {"help", no_argument, NULL, 'h'},
-	    {0}};
 	int c;
 
-	while ((c = getopt_long(argc, argv, ":vw:", longs, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, letters, longs, NULL)) != -1)
 		switch (c) {
 		case 'n':
 		case 'N':
@@ -223,55 +211,63 @@ options(int argc, char **argv, struct unpack_rules *rules)
 			if (!parse_u64(optarg, UINT64_MAX / 2, &rules->spare))
 				usage(1);
 			break;
-		case ':': /* the old form: UID DIR -w */
-			if (optopt != 'w')
-				usage(1);
-			rules->wait = true;
-			break;
 		default:
 			usage(c == 'h' ? 0 : 1);
 		}
 }
 
-/* As a service: its argument is the one permission that a sender can ask for. */
-static void
-service(struct unpack_rules *rules)
+static _Noreturn void
+for_dom0(int argc, char **argv)
 {
-	const char *arg = getenv("QREXEC_SERVICE_ARGUMENT");
-
-	if (!arg || *arg == '\0')
-		return;
-	if (strcmp(arg, "allow-all-names") != 0)
-		usage_die(QFILE_SERVICE ": the argument can be allow-all-names only");
-	rules->any_name = true;
-}
-
-int
-main(int argc, char **argv)
-{
-	const char *name = strrchr(argv[0], '/');
 	struct unpack_rules rules = {0};
 	const struct passwd *pw;
-	char *dir;
 
-	name = name ? name + 1 : argv[0];
-	log_open(name, NULL);
-	if (strcmp(name, "qfile-dom0-unpacker") == 0)
-		for_dom0(argc, argv);
-	quotas(&rules);
-	if (strcmp(name, QFILE_SERVICE) == 0)
-		service(&rules), argc = optind = 1;
-	else
-		options(argc, argv, &rules);
+	options(argc, argv, "v", &rules);
+	if (argc - optind != 2)
+		usage(1);
+	rules.bytes_max = from_environment("UPDATES_MAX_BYTES", DOM0_MAX_BYTES);
+	rules.files_max = from_environment("UPDATES_MAX_FILES", DOM0_MAX_FILES);
+	pw = getpwnam(argv[optind]);
+	if (!pw)
+		usage_die("there is no user %s", argv[optind]);
+	become(pw);
+	receive(argv[optind + 1], &rules);
+}
+
+/* As a service its argument is the one permission that a sender can ask for. */
+static _Noreturn void
+for_a_qube(int argc, char **argv, bool service)
+{
+	const char *arg = service ? getenv("QREXEC_SERVICE_ARGUMENT") : NULL;
+	struct unpack_rules rules = {0};
+	const struct passwd *pw;
+
+	if (arg && *arg && strcmp(arg, "allow-all-names") != 0)
+		usage_die(QFILE_SERVICE ": the argument can be allow-all-names only");
+	quotas(&rules, arg ? arg : "");
+	rules.any_name = arg && *arg;
+	if (service)
+		argc = optind = 1;
+	else if (argc > 2 && strcmp(argv[argc - 1], "-w") == 0) /* the old form, without a number */
+		argc--, rules.wait = true;
+	if (!service)
+		options(argc, argv, "vw:", &rules);
 	if (argc - optind > 2)
 		usage(1);
 	pw = user_of(optind < argc ? argv[optind] : NULL);
 	if (getuid() != 0 && pw->pw_uid != getuid())
 		usage_die("only root unpacks for another user");
 	become(pw);
-	dir = optind + 1 < argc ? strdup(argv[optind + 1]) : incoming(pw);
-	dir = dir ? realpath(dir, NULL) : NULL;
-	if (!dir)
-		die("the directory to unpack to");
-	receive(dir, &rules);
+	receive(optind + 1 < argc ? argv[optind + 1] : incoming(pw), &rules);
+}
+
+int
+main(int argc, char **argv)
+{
+	const char *slash = strrchr(argv[0], '/'), *name = slash ? slash + 1 : argv[0];
+
+	log_open(name, NULL);
+	if (strcmp(name, "qfile-dom0-unpacker") == 0)
+		for_dom0(argc, argv);
+	for_a_qube(argc, argv, strcmp(name, QFILE_SERVICE) == 0);
 }

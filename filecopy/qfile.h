@@ -9,7 +9,8 @@
 
 #include <stdint.h>
 
-#define QFILE_PATH_MAX 16383 /* of a name, and of a link's target, without a NUL */
+#define QFILE_PATH_MAX                                                                             \
+	16383 /* bytes of a name, its NUL counted if it has one; of a link's target */
 #define QFILE_NSEC_MAX 999999999
 
 struct qfile_header {
@@ -32,5 +33,8 @@ _Static_assert(sizeof(struct qfile_reply) == 16, "spec/filecopy 2");
 
 /* Where a receiver's quotas come from: keys of /etc/qubes/rpc-config/qubes.Filecopy. */
 #define QFILE_SERVICE "qubes.Filecopy"
+
+/* For a person: what an error of a reply means, and what to do. */
+const char *qfile_strerror(uint32_t error);
 
 #endif

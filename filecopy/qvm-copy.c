@@ -12,9 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "filecopy/io.h"
 #include "filecopy/qfile.h"
 #include "filecopy/tree-check.h"
 #include "log.h"
@@ -27,7 +27,8 @@
 
 struct copy {
 	const char *self, *target;
-	bool move, to_vm, ignore_links, show;
+	bool move, to_vm, ignore_links;
+	int show; /* -1: on a terminal, or as $PROGRESS_TYPE says */
 	char service[64];
 	char **files;
 	int nfiles;
@@ -62,8 +63,9 @@ look(struct copy *c)
 	    c->service, sizeof c->service, QFILE_SERVICE "%s", check.odd_names ? ALL_NAMES : "");
 	snprintf(total, sizeof total, "%" PRIu64, check.bytes);
 	if (setenv("FILECOPY_TOTAL_BYTES", total, 1) < 0 ||
-	    (c->show && setenv("PROGRESS_TYPE", "bar", 0) < 0) ||
-	    (!c->show && unsetenv("PROGRESS_TYPE") < 0))
+	    ((c->show > 0 || (c->show < 0 && isatty(STDERR_FILENO))) &&
+		setenv("PROGRESS_TYPE", "bar", 0) < 0) ||
+	    (c->show == 0 && unsetenv("PROGRESS_TYPE") < 0))
 		die("the environment");
 }
 
@@ -100,17 +102,6 @@ from_a_qube(const struct copy *c)
 
 	execv(first[0], command(c, first, sizeof first / sizeof first[0]));
 	die("%s", first[0]);
-}
-
-static int
-status_of(pid_t pid)
-{
-	int status;
-
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return 111;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 /* In a new process, with these two as standard input and output. */
@@ -180,9 +171,7 @@ int
 main(int argc, char **argv)
 {
 	const char *slash = strrchr(argv[0], '/');
-	struct copy c = {.self = slash ? slash + 1 : argv[0],
-	    .target = "@default",
-	    .show = isatty(STDERR_FILENO)};
+	struct copy c = {.self = slash ? slash + 1 : argv[0], .target = "@default", .show = -1};
 	const bool dom0 = access(RUN_S, F_OK) == 0 || errno == EACCES;
 
 	log_open(c.self, NULL);

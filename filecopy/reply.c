@@ -1,29 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /* The receiver's word on a copy. All of it is a qube's. */
-#include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "filecopy/io.h"
 #include "filecopy/pack.h"
-#include "filecopy/unpack.h"
 #include "log.h"
-
-static size_t
-read_all(int in, void *to, size_t n)
-{
-	size_t have = 0;
-
-	while (have < n) {
-		const ssize_t got = read(in, (char *)to + have, n - have);
-
-		if (got == 0 || (got < 0 && errno != EINTR))
-			break;
-		if (got > 0)
-			have += (size_t)got;
-	}
-	return have;
-}
 
 void
 reply_read(int in, struct reply *r)
@@ -37,7 +19,7 @@ reply_read(int in, struct reply *r)
 	r->there = true;
 	/* An old receiver says a refused directory's code negated (spec/filecopy 2). */
 	r->error = head.error > INT32_MAX ? 0u - head.error : head.error;
-	r->crc = head.crc & UINT32_MAX;
+	r->crc = (uint32_t)head.crc;
 	if (read_all(in, &n, sizeof n) != sizeof n || n > QFILE_PATH_MAX)
 		return;
 	r->last_len = read_all(in, r->untrusted_last, n);

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "filecopy/unpack.h"
+#include "filecopy/qfile.h"
 
 const char *
 qfile_strerror(uint32_t error)
@@ -11,7 +11,9 @@ qfile_strerror(uint32_t error)
 		uint32_t error;
 		const char *text;
 	} texts[] = {
-	    {EEXIST, "a file of this name is there already, and none is ever replaced"},
+	    {EEXIST, "a file of this name is there already, and none is ever replaced: remove or "
+		     "rename it "
+		     "there"},
 	    {EILSEQ, "a name has characters that are not allowed"},
 	    {ENOLINK, "a link leads out of what is copied"},
 	    {EINVAL, "neither a file, a directory nor a link, or a time that is none"},

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
+#include <linux/fs.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,11 +13,13 @@
 #include <unistd.h>
 
 #include "filecopy/input.h"
+#include "filecopy/io.h"
+#include "filecopy/place.h"
 #include "filecopy/qnames.h"
+#include "names.h"
 
-#define PIECE_MAX 4000 /* of a path, for the kernel, which takes 4095 bytes */
 #define DEPTH_MAX (QFILE_PATH_MAX / 2 + 1)
-#define PART ".qfile-part" /* where a file system has no files without a name */
+#define PART ".qfile-part-"
 
 struct unpacker {
 	struct input in;
@@ -30,93 +32,6 @@ struct unpacker {
 	uint8_t made[DEPTH_MAX / 8 + 1]; /* which of them were not there before */
 	char target[QFILE_PATH_MAX + 1];
 };
-
-/* ---- paths ---- */
-
-static int
-beneath(int dir, const char *path, uint64_t flags, mode_t mode)
-{
-	const struct open_how how = {.flags = flags | O_CLOEXEC,
-	    .mode = mode,
-	    .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
-
-	return (int)syscall(SYS_openat2, dir, path, &how, sizeof how);
-}
-
-static const char *
-base_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
-/* A path that has passed, from a directory on that is near enough for the kernel. */
-struct place {
-	int dir; /* place_done */
-	const char *path, *name;
-	char in[PIECE_MAX + 1]; /* path without the name */
-};
-
-static void
-place_done(const struct unpacker *u, const struct place *p)
-{
-	if (p->dir >= 0 && p->dir != u->root)
-		close(p->dir);
-}
-
-static void
-cut(char *to, const char *path, size_t n)
-{
-	memcpy(to, path, n);
-	to[n] = '\0';
-}
-
-/* One step towards it. */
-static bool
-nearer(const struct unpacker *u, struct place *p)
-{
-	const char *slash = memrchr(p->path, '/', PIECE_MAX);
-	const struct place above = *p;
-
-	p->dir = -1;
-	errno = ENAMETOOLONG; /* no name is that long */
-	if (slash) {
-		cut(p->in, p->path, (size_t)(slash - p->path));
-		p->dir = beneath(above.dir, p->in, O_PATH | O_DIRECTORY, 0);
-		p->path = slash + 1;
-	}
-	place_done(u, &above);
-	return p->dir >= 0;
-}
-
-static bool
-place_of(const struct unpacker *u, const char *path, struct place *p)
-{
-	p->dir = u->root, p->path = path, p->name = base_of(path);
-	while (p->name - p->path > PIECE_MAX)
-		if (!nearer(u, p))
-			return false;
-	if (p->name == p->path)
-		cut(p->in, ".", 1);
-	else
-		cut(p->in, p->path, (size_t)(p->name - p->path - 1));
-	return true;
-}
-
-/* Never a kept one: what a person has moved away meanwhile is not reached any more (QSB-014). */
-static int
-parent(const struct unpacker *u, const char *path)
-{
-	struct place p;
-	int dir = -1;
-
-	if (place_of(u, path, &p)) {
-		dir = beneath(p.dir, p.in, O_PATH | O_DIRECTORY, 0);
-		place_done(u, &p);
-	}
-	return dir;
-}
 
 /* ---- one item each; an error of the wire, or 0 ---- */
 
@@ -138,20 +53,6 @@ wait_for_space(const struct unpacker *u, uint64_t n)
 }
 
 static uint32_t
-write_all(int fd, const uint8_t *p, size_t n)
-{
-	while (n > 0) {
-		const ssize_t did = write(fd, p, n);
-
-		if (did < 0 && errno != EINTR)
-			return (uint32_t)errno;
-		if (did > 0)
-			p += did, n -= (size_t)did;
-	}
-	return 0;
-}
-
-static uint32_t
 fill(struct unpacker *u, int fd, uint64_t n)
 {
 	uint32_t bad = 0;
@@ -162,7 +63,7 @@ fill(struct unpacker *u, int fd, uint64_t n)
 
 		if (!p)
 			return u->in.error;
-		bad = write_all(fd, p, got);
+		bad = write_all(fd, p, got) ? 0 : (uint32_t)errno;
 		n -= got;
 	}
 	return bad;
@@ -171,18 +72,16 @@ fill(struct unpacker *u, int fd, uint64_t n)
 /* A file gets its name when it is whole. Before Linux 6.10 only root may do so by the descriptor.
  */
 static uint32_t
-name_it(const struct unpacker *u, int fd, const struct place *p)
+name_it(const struct unpacker *u, int fd, int dir, const char *name)
 {
 	char number[16];
 
-	if (linkat(fd, "", p->dir, p->path, AT_EMPTY_PATH) == 0)
+	if (linkat(fd, "", dir, name, AT_EMPTY_PATH) == 0)
 		return 0;
 	if (errno != ENOENT)
 		return (uint32_t)errno;
 	snprintf(number, sizeof number, "%d", fd);
-	if (linkat(u->proc, number, p->dir, p->path, AT_SYMLINK_FOLLOW) == 0)
-		return 0;
-	return (uint32_t)errno;
+	return linkat(u->proc, number, dir, name, AT_SYMLINK_FOLLOW) < 0 ? (uint32_t)errno : 0;
 }
 
 static uint32_t
@@ -195,49 +94,58 @@ fill_file(struct unpacker *u, const struct qfile_header *h, int fd)
 	return bad ? bad : futimens(fd, t) < 0 ? (uint32_t)errno : 0;
 }
 
-/* What a killed receiver has left under that name is nobody's. */
+/* Where the file system has no files without a name: by one of its own first. A receiver that is
+ * killed leaves that, which nobody else may read. */
 static uint32_t
-make_part(struct unpacker *u, const struct qfile_header *h, const struct place *p)
+make_part(struct unpacker *u, const struct qfile_header *h, int dir, const char *name)
 {
-	const int dir = beneath(p->dir, p->in, O_PATH | O_DIRECTORY, 0);
+	char part[sizeof PART + HEXID_LEN] = PART;
 	uint32_t bad;
 	int fd;
 
-	if (dir < 0)
+	hexid_new(part + sizeof PART - 1);
+	fd = openat(dir, part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (fd < 0)
 		return (uint32_t)errno;
-	(void)unlinkat(dir, PART, 0);
-	fd = openat(dir, PART, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0);
-	bad = fd < 0 ? (uint32_t)errno : fill_file(u, h, fd);
-	if (!bad && (fchmod(fd, h->mode & 0777) < 0 || linkat(dir, PART, dir, p->name, 0) < 0))
+	bad = fill_file(u, h, fd);
+	if (!bad && (fchmod(fd, h->mode & 0777) < 0 ||
+			syscall(SYS_renameat2, dir, part, dir, name, RENAME_NOREPLACE) < 0))
 		bad = (uint32_t)errno;
-	if (fd >= 0) {
-		(void)unlinkat(dir, PART, 0);
-		close(fd);
-	}
-	close(dir);
+	if (bad)
+		(void)unlinkat(dir, part, 0);
+	close(fd);
 	return bad;
 }
 
+/* Its directory is looked for once more at the end: it may have been moved away by then. */
 static uint32_t
 make_file(struct unpacker *u, const struct qfile_header *h, const char *path)
 {
-	struct place p;
+	const char *name = place_name(path);
+	int dir = place_parent(u->root, path), fd;
 	uint32_t bad;
-	int fd;
 
-	if (!place_of(u, path, &p))
+	if (dir < 0)
 		return (uint32_t)errno;
 	wait_for_space(u, h->filelen);
-	fd = beneath(p.dir, p.in, O_TMPFILE | O_WRONLY, h->mode & 0777);
+	fd = openat(dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, h->mode & 0777);
 	if (fd < 0) {
-		bad = errno == EOPNOTSUPP ? make_part(u, h, &p) : (uint32_t)errno;
+		bad = errno == EOPNOTSUPP ? make_part(u, h, dir, name) : (uint32_t)errno;
 	} else {
+		const bool now = h->filelen <= u->in.end - u->in.at;
+
 		bad = fill_file(u, h, fd);
+		if (!bad && !now) {
+			close(dir);
+			dir = place_parent(u->root, path);
+			bad = dir < 0 ? (uint32_t)errno : 0;
+		}
 		if (!bad)
-			bad = name_it(u, fd, &p);
+			bad = name_it(u, fd, dir, name);
 		close(fd);
 	}
-	place_done(u, &p);
+	if (dir >= 0)
+		close(dir);
 	return bad;
 }
 
@@ -260,9 +168,9 @@ make_link(struct unpacker *u, const struct qfile_header *h, const char *path)
 	if (!u->rules->any_link && !link_inside(path, u->target))
 		return ENOLINK;
 	times_of(h, t);
-	dir = parent(u, path);
-	if (dir < 0 || symlinkat(u->target, dir, base_of(path)) < 0 ||
-	    utimensat(dir, base_of(path), t, AT_SYMLINK_NOFOLLOW) < 0)
+	dir = place_parent(u->root, path);
+	if (dir < 0 || symlinkat(u->target, dir, place_name(path)) < 0 ||
+	    utimensat(dir, place_name(path), t, AT_SYMLINK_NOFOLLOW) < 0)
 		bad = (uint32_t)errno;
 	if (dir >= 0)
 		close(dir);
@@ -320,8 +228,8 @@ end_directory(struct unpacker *u, const struct qfile_header *h, const char *path
 	end_one(u);
 	if (!made)
 		return 0;
-	above = parent(u, path);
-	dir = above < 0 ? -1 : beneath(above, base_of(path), O_RDONLY | O_DIRECTORY, 0);
+	above = place_parent(u->root, path);
+	dir = above < 0 ? -1 : beneath(above, place_name(path), O_RDONLY | O_DIRECTORY, 0);
 	times_of(h, t);
 	if (dir < 0 || fchmod(dir, h->mode & 01777) < 0 || futimens(dir, t) < 0)
 		bad = (uint32_t)errno;
@@ -343,14 +251,14 @@ is_directory(int dir, const char *name)
 static uint32_t
 make_directory(struct unpacker *u, const struct qfile_header *h, const char *path)
 {
-	const char *base = base_of(path);
+	const char *base = place_name(path);
 	uint32_t bad = 0;
 	bool made;
 	int dir;
 
 	if (is_open(u, path))
 		return end_directory(u, h, path);
-	dir = parent(u, path);
+	dir = place_parent(u->root, path);
 	if (dir < 0)
 		return (uint32_t)errno;
 	made = mkdirat(dir, base, 0700) == 0;
@@ -483,5 +391,5 @@ unpack_reply(int out, const struct unpack_result *r)
 	memcpy(bytes, &reply, sizeof reply);
 	memcpy(bytes + sizeof reply, &n, sizeof n);
 	memcpy(bytes + sizeof reply + sizeof n, r->last, n);
-	return write_all(out, bytes, sizeof reply + sizeof n + n) == 0;
+	return write_all(out, bytes, sizeof reply + sizeof n + n);
 }

@@ -29,7 +29,7 @@ struct unpack_rules {
 
 struct unpack_result {
 	uint32_t error; /* as in qfile_reply */
-	uint64_t crc;
+	uint32_t crc;
 	uint64_t files, bytes;	       /* what is there now */
 	char last[QFILE_PATH_MAX + 1]; /* as the sender named it: untrusted */
 };
@@ -43,8 +43,5 @@ void unpack(int in, int root, int proc, const struct unpack_rules *, struct unpa
 
 /* To the sender. False: it has gone. */
 bool unpack_reply(int out, const struct unpack_result *);
-
-/* For a person: what an error of a reply means. */
-const char *qfile_strerror(uint32_t error);
 
 #endif

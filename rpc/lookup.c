@@ -200,14 +200,23 @@ program_config(const struct svc_cmd *c, struct svc_config *conf)
 	    false;
 }
 
+bool
+svc_config(const struct svc_cmd *c, struct svc_config *conf, const char **why)
+{
+	struct svc s = {.kind = SVC_NONE};
+	const enum look r =
+	    search(c, &s, path_list("QUBES_RPC_CONFIG_PATH", CONFIGS), look_config, why);
+
+	*conf = s.conf;
+	return r != FAILED;
+}
+
 int
 svc_lookup(const struct svc_cmd *c, struct svc *s, const char **why)
 {
-	struct svc conf;
 	enum look r;
 
 	memset(s, 0, sizeof *s);
-	memset(&conf.conf, 0, sizeof conf.conf);
 	r = search(c, s, path_list("QREXEC_SERVICE_PATH", SERVICES), look_service, why);
 	if (r == ABSENT) {
 		s->kind = SVC_NONE;
@@ -220,10 +229,8 @@ svc_lookup(const struct svc_cmd *c, struct svc *s, const char **why)
 		*why = "a program needs two or four words";
 		return EXIT_QREXEC;
 	}
-	if (search(c, &conf, path_list("QUBES_RPC_CONFIG_PATH", CONFIGS), look_config, why) ==
-	    FAILED)
+	if (!svc_config(c, &s->conf, why))
 		return EXIT_QREXEC;
-	s->conf = conf.conf;
 	if (c->nogui)
 		s->conf.wait_for_session = false;
 	if (s->kind == SVC_PROGRAM)

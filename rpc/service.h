@@ -58,6 +58,9 @@ struct svc {
  */
 int svc_lookup(const struct svc_cmd *c, struct svc *s, const char **why);
 
+/* Its configuration alone (name, full and arg of the command are looked at). False: *why. */
+bool svc_config(const struct svc_cmd *c, struct svc_config *conf, const char **why);
+
 /* Connects a socket or TCP service and sends the descriptor unless told not to. The descriptor or
  * -1. */
 int svc_connect(const struct svc_cmd *c, const struct svc *s, const char **why);

@@ -137,6 +137,8 @@ case $1 in
 *view*) [ -w "$1" ] && echo writable >/home/user/mode; echo "$1" >/home/user/seen; { echo more >>"$1"; } 2>/dev/null; : ;;
 *same*) : ;;
 *fail*) exit 3 ;;
+*crash*) echo "edited, then" >>"$1"; exit 4 ;;
+*slow*) read -r _ </home/user/closed; echo "edited slowly" >>"$1" ;;
 *) echo "edited as $1" | sed 's|/.*/||' >>"$1" ;;
 esac
 """
@@ -150,8 +152,28 @@ def opened():
     eq(q("work", "qvm-open-in-vm vault same.txt; cat same.txt"), (0, "text"), "one that is not changed")
     eq(q("work", "qvm-open-in-vm --view-only vault view.txt; cat view.txt"), (0, "text"), "--view-only: what is changed there is not here")
     ok(q("vault", "cat mode")[0] != 0 and q("vault", "cat seen")[1].endswith("/view.txt"), "nor may it be changed there")
-    r = q("work", "qvm-open-in-vm vault fail.txt 2>/dev/null; echo $?; cat fail.txt; ls -a | grep -c qvm-open")
+    r = q("work", "qvm-open-in-vm vault fail.txt 2>/dev/null; echo $?; cat fail.txt; ls -a | grep -c edited-")
     ok(r[1].splitlines() == ["3", "text", "0"], "a program that fails: its status, and the file as it was", r)
+    r = q("work", "printf 'text\n' >crash.txt; qvm-open-in-vm vault crash.txt; cat crash.txt")
+    kept = re.search(r"it stays in (\S+)", r[1])
+    ok(kept and r[1].endswith("text") and q("vault", "cat '%s'" % kept.group(1)) == (0, "text\nedited, then"), "one that fails after it has saved: the edit stays there, and where is said", r)
+    q("vault", "rm -rf /tmp/qubes-open.*")
+    q("vault", "mkfifo /home/user/closed 2>/dev/null")
+    q("work", "printf 'text\n' >slow.txt")
+    p = subprocess.Popen(["qvm-run", "-q", "--no-gui", "-p", "work", "qvm-open-in-vm vault slow.txt"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    ok(until(lambda: q("vault", "ls -d /tmp/qubes-open.*/slow.txt")[0] == 0, 60 * SLOW), "a file is being edited")
+    q("work", "echo mine >>slow.txt")
+    q("vault", "echo >/home/user/closed")
+    said = p.communicate(timeout=60 * SLOW)[0].decode()
+    ok(p.returncode == 1 and "it was changed here, too" in said and q("work", "cat slow.txt; cat slow.txt.edited-*") == (0, "text\nmine\ntext\nedited slowly"),
+       "it was changed here meanwhile: both are kept, and it is said", (p.returncode, said, q("work", "ls; cat slow.txt.edited-*")))
+    r = q("work", "printf 'text\n' >real.txt; ln -s real.txt ln.txt; qvm-open-in-vm vault ln.txt; readlink ln.txt; tail -n 1 real.txt")
+    eq(r, (0, "real.txt\nedited as ln.txt"), "by a link: what it leads to is edited")
+    r = q("work", "chmod 400 real.txt; qvm-open-in-vm vault real.txt")
+    ok(r[0] == 100 and "--view-only" in r[1], "a file that may not be changed: which option to take", r)
+    r = q("work", "qvm-open-in-vm --view-only vault nowhere")
+    ok(r[0] != 0 and "No such file" in r[1], "one that is not there: nothing is asked", r)
+    eq(q("work", "printf 'text\n' >./-view.txt; qvm-open-in-vm --view-only -- vault -view.txt; echo $?")[1], "0", "a name like an option")
     eq(q("work", "qvm-open-in-vm vault 'a b;c\nd'; tail -n 1 'a b;c\nd'"), (0, "edited as a_b_c_d"), "a name is made harmless")
     eq(q("vault", "ls -d /tmp/qubes-open.* 2>/dev/null | wc -l"), (0, "0"), "nothing of them is left there")
     eq(q("work", "qvm-open-in-vm vault https://example.org/?a=b#c; echo $?")[1], "0", "an address")

@@ -154,8 +154,8 @@ def refused():
         codes = code if isinstance(code, tuple) else (code,)
         ok(reply and reply[0] in codes and rc == reply[0] & 255 and reply[2] == last and sorted(tree(WORK + "/in")) == there, name,
            (reply, rc, sorted(tree(WORK + "/in"))))
-    reply, rc, err = unpack(item("first", body=b"1") + item("a\x1b]0;b\n"))
-    ok("\x1b" not in err and "1 files" in err, "QSB-087: nothing of a name goes to a terminal as it is; how much has arrived is said", err)
+    reply, rc, err = unpack(item("first", body=b"1") + item("a\x1b]0;b\n"), "-v", "--allow-all-names")
+    ok("\x1b" not in err and "a?]0;b?" in err and "2 files" in err, "QSB-087: nothing of a name goes to a terminal as it is; how much has arrived is said", err)
 
 
 BAD_NAMES = ["..", ".", "/", "/a", "a/", "a//b", "a/../b", "a/..", "./a", "a/.", "../a", "", "a/b/../../../c"]
@@ -188,7 +188,19 @@ def names():
     eq(r.end()[:2], (None, 100), "with any other: refused")
     for qube in ("", "../x", "a/b", "-x", "x" * 32):
         r = Receiver(fresh(), name=LIB + "agent-rpc/qubes.Filecopy", args=[], env={"QREXEC_SERVICE_ARGUMENT": "", "QREXEC_REMOTE_DOMAIN": qube})
-        eq(r.end()[0], None, "from %r: refused" % qube)
+        got = r.end()
+        ok(got[:2] == (None, 100) and "QREXEC_REMOTE_DOMAIN" in got[2], "from %r: refused" % qube, got)
+    into = fresh()
+    for args in ((str(NOBODY), into, "-w"), (str(NOBODY), into, "-v", "-w"), ("-v", str(NOBODY), into), (str(NOBODY), into, "-w", "1", "-v")):
+        r = Receiver(into, args=list(args))
+        r.send(item("n%d" % len(os.listdir(into))) + END)
+        before = len(os.listdir(into))
+        got = r.end()
+        ok(got[0][0] == 0 and ("n%d" % before in os.listdir(into)) and ("-v" not in args or "n%d" % before in got[2]), "options in an older order: %s" % " ".join(args[2:] if args[0] != "-v" else args[:1]), got)
+    r = Receiver(into, args=["nobody", into, "-v"], name=LIB + "qfile-dom0-unpacker")
+    r.send(item("dom0") + END)
+    got = r.end()
+    ok(got[0][0] == 0 and "dom0" in got[2] and os.path.exists(into + "/dom0"), "qfile-dom0-unpacker USER DIR -v", got)
     subprocess.run(["rm", "-rf", "/root/QubesIncoming"])
 
 
@@ -271,8 +283,13 @@ def quotas():
     eq(unpack(item("f", size=(1 << 20) + 1) + END)[0][0], errno.EDQUOT, "refused before its content")
     write(CONFIG, "max-files = 'x'\n")
     r = unpack(END)
-    ok(r[0] is None and r[1] == 100 and "qubes.Filecopy:1" in r[2], "a mistake in the file: nothing is taken, and the line is said", r)
+    ok(r[0] is None and r[1] == 100 and "qubes.Filecopy:1:" in r[2], "a mistake in the file: nothing is taken, and the line is said", r)
     os.unlink(CONFIG)
+    local = CONFIG.replace("/etc/", "/usr/local/etc/", 1)
+    os.makedirs(os.path.dirname(local), exist_ok=True)
+    write(local, "max-files = 1\n")
+    eq(unpack(item("a") + item("b") + END)[0][0], errno.EDQUOT, "from where services have their configurations, too")
+    os.unlink(local)
     for env, data, want in (({"UPDATES_MAX_FILES": "1"}, item("a") + item("b"), errno.EDQUOT), ({"UPDATES_MAX_BYTES": "3"}, item("a", body=b"1234"), errno.EDQUOT),
                             ({}, item("f", size=(2 << 30) + 1), errno.EDQUOT), ({}, item("a", body=b"1234"), 0)):
         into = fresh()
@@ -325,7 +342,15 @@ def moved_away():
     os.symlink(away, WORK + "/in/d")
     r.send(b"x" * 1000 + item("d/n") + END)
     reply, rc, _ = r.end()
-    ok(reply[0] != 0 and not os.path.exists(away + "/n"), "QSB-014: and a link out put in its place: refused", reply)
+    ok(reply[0] in (errno.ELOOP, errno.ENOTDIR) and not os.path.exists(away + "/n") and not os.listdir(away + "/d"), "QSB-014: and a link out put in its place: refused", reply)
+    r = Receiver(fresh())
+    r.send(item("mine", DIR | 0o755) + item("d", DIR | 0o755) + item("d/big", body=b"x" * 1000, size=2000))
+    ok(until(lambda: os.path.isdir(WORK + "/in/d")), "QSB-014: once more")
+    os.rename(WORK + "/in/d", WORK + "/in/e")
+    os.symlink("mine", WORK + "/in/d")
+    r.send(b"x" * 1000 + END)
+    reply, rc, _ = r.end()
+    ok(reply[0] in (errno.ELOOP, errno.ENOTDIR) and not os.listdir(WORK + "/in/mine") and not os.listdir(WORK + "/in/e"), "QSB-014: nor by a link that stays inside", reply)
 
 
 def confined():
@@ -483,12 +508,13 @@ def progress():
     ok(err.startswith("sent ") and "sent 39062/39062 KB\r" in err and err.count("\r") in (3, 4), "console: sent X/Y KB", err)
     a, b = os.pipe()
     os.set_inheritable(b, True)
-    p = subprocess.Popen([AGENT, src + "/f"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, pass_fds=(b,), env=dict(os.environ, PROGRESS_TYPE="gui", SAVED_FD_1=str(b)))
+    p = subprocess.Popen([AGENT, src + "/f"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, pass_fds=(b,), env=dict(os.environ, PROGRESS_TYPE="gui", SAVED_FD_1=str(b)))
     os.close(b)
-    p.stdout.read(1)
-    p.stdout.close()
-    p.wait(HANGS)
-    os.close(a)
+    while p.stdout.read(1 << 20):
+        pass
+    p.stdin.close(), p.wait(HANGS)
+    got = [int(n) for n in os.fdopen(a).read().split()]
+    ok(got == sorted(got) and got[-1] == 40000000 and 2 <= len(got) <= 4, "gui: how many bytes, a line each", got)
     r, err = copy([src + "/f"], fresh(), env=dict(env, PROGRESS_TYPE="bar"))
     ok(re.search(r"\r100 % \[#+\] +38 MiB", err), "a bar", err)
     r, err = copy([src + "/f"], fresh())
@@ -526,7 +552,60 @@ def moves():
     r = s.end()
     left = sorted(tree(src))
     ok(r[0] == 1 and {"t/new", "t/d/b", "t/d/fifo"} <= set(left) and "t/d/c" not in left and "t/l" not in left, "what has changed, is new or was left out stays", (r, left))
-    ok("copied and not removed: it has changed" in r[1] and "something is in it" in r[1], "and is named", r[1])
+    ok("/t/d/b: copied and not removed: it has changed" in r[1] and "something is in it" in r[1], "and is named", r[1])
+
+
+def link_or_file():
+    """A link is exchanged for a file while it is sent: what was not sent is not removed."""
+    src = fresh("src")
+    stop = src + "/../stop"
+    subprocess.run(["rm", "-f", stop])
+    write(src + "/precious", "precious")
+    pid = os.fork()
+    if pid == 0:
+        while not os.path.exists(stop):
+            try:
+                os.symlink("precious", src + "/.l"), os.rename(src + "/.l", src + "/l")
+                os.link(src + "/precious", src + "/.f"), os.rename(src + "/.f", src + "/l")
+            except OSError:
+                pass
+        os._exit(0)
+    until(lambda: os.path.lexists(src + "/l"))
+    bad = []
+    for _ in range(few(300)):
+        s = Sender("--move", "--", src + "/l")
+        data = s.p.stdout.read()
+        s.answer(head(0, zlib.crc32(data), b"l"))
+        s.end()
+        mode, = struct.unpack("<I", data[4:8]) if len(data) > 40 else (0,)
+        if stat.S_ISREG(mode) and data[34:42] != b"precious" or stat.S_ISLNK(mode) and data[34:42] != b"precious":
+            bad.append(data[:50])
+    write(stop, "")
+    os.waitpid(pid, 0)
+    ok(not bad and os.path.exists(src + "/precious"), "a link that becomes a file and back while it is moved: what is sent is one of them", bad[:2])
+
+
+def no_list():
+    """The list of what was sent does not fit: nothing is removed that is not in it, and it is said."""
+    at, src = fresh("tiny"), fresh("src")
+    for i in range(200):
+        write(src + "/f%03d" % i, "x")
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k,mode=1777", "none", "/tmp/filecopy/tiny"]).returncode:
+        return ok(False, "a tiny disk")
+    # tmpfile(3) is in /tmp, whatever $TMPDIR says
+    r = subprocess.run(["unshare", "-m", "sh", "-c", "mount --move %s /mnt && mount --bind %s /media && mount --bind /mnt /tmp && exec python3 -c '%s' %s" % (
+        at, src, """
+import os, struct, subprocess, sys, zlib
+p = subprocess.Popen([sys.argv[1], "--move", "/media/."], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+data = p.stdout.read()
+p.stdin.write(struct.pack("<IIQ", 0, 0, zlib.crc32(data)))
+p.stdin.close()
+err = p.stderr.read().decode()
+print(p.wait(), err.replace(chr(10), " "))
+""".replace("'", '"'), AGENT)], capture_output=True, text=True)
+    subprocess.run(["umount", at])
+    left = len(os.listdir(src))
+    ok(r.stdout.startswith("1 ") and "is /tmp full?" in r.stdout, "a full /tmp in a move: status 1, and it is said", (r.stdout, r.stderr, left))
 
 
 def killed():
@@ -570,6 +649,7 @@ def killed():
         gone += len(here) < len(whole)
         if half or lost:
             bad.append((n, half, lost))
+    ok(gone > tried // 20, "some kills come when the removal has begun", gone)
     ok(not bad, "%d kills, of sender and receiver: no half file, nothing lost (%d had begun to remove)" % (tried, gone), bad[:3])
 
 
@@ -615,9 +695,37 @@ def checks():
     os.unlink(src + "/t/a\nb")
     os.symlink("a\nb", src + "/t/d/o")
     eq(check(*both, src + "/t")[0], 2, "a target with one: 2")
+    subprocess.run(["rm", "-rf", src + "/t"])
+    path = src
+    for i in range(70):
+        path += "/d%d" % i + "n" * 100
+    at = os.open(src, os.O_RDONLY)
+    for i in range(70):
+        os.mkdir("d%d" % i + "n" * 100, dir_fd=at)
+        below = os.open("d%d" % i + "n" * 100, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(os.open("f", os.O_WRONLY | os.O_CREAT, dir_fd=at))
+    os.symlink("../out", "odd\n", dir_fd=at)
+    top = src + "/d0" + "n" * 100
+    eq(check(*both, top)[:2], (2, "0\n"), "70 directories deep: an odd name is seen")
+    os.symlink("../" * 70 + "out", "l", dir_fd=at)
+    r = check(*both, top)
+    ok(r[0] == 1 and "...n" in r[2] and "/l: this link leads out" in r[2], "and a link that leads out, which is named by its end", r)
+    write(src + "/in", "x")
+    os.symlink("in", src + "/l")
+    os.unlink("l", dir_fd=at)
+    os.close(at)
+    r = subprocess.run(["qubes-fs-tree-check", *both, "."], cwd=src, capture_output=True, text=True)
+    eq((r.returncode, r.stderr), (2, ""), "'.' is looked at by its own name: a link in it stays inside")
+    if os.getuid() == 0:
+        write(src + "/secret", "x", 0)
+        os.chmod(src, 0o755)
+        r = subprocess.run(["setpriv", "--reuid", str(NOBODY), "--clear-groups", "qubes-fs-tree-check", *both, src + "/secret"], capture_output=True, text=True)
+        ok(r.returncode == 1 and "Permission denied" in r.stderr, "a file that may not be read", r)
     eq([check()[0], check("--nonsense")[0], check("--help")[0]], [1, 1, 0], "wrong use, help")
 
 
-RECEIVER_AND_SENDER = [whole, refused, names, links, cuts, existing, quotas, deep, moved_away, confined, space, replies, trees, progress, moves, killed, memory, checks]
+RECEIVER_AND_SENDER = [whole, refused, names, links, cuts, existing, quotas, deep, moved_away, confined, space, replies, trees, progress, moves, link_or_file, no_list, killed, memory, checks]
 rows(RECEIVER_AND_SENDER)
 done()

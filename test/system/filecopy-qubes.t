@@ -8,7 +8,7 @@ from tap import *
 
 in_house()
 
-FILES = few(20000)
+FILES = few(2000 if XEN else 20000)
 MAKE = r"""
 rm -rf t; mkdir -p t; d=0
 while [ $d -lt %d ]; do

@@ -598,8 +598,11 @@ def no_list():
 import os, struct, subprocess, sys, zlib
 p = subprocess.Popen([sys.argv[1], "--move", "/media/."], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 data = p.stdout.read()
-p.stdin.write(struct.pack("<IIQ", 0, 0, zlib.crc32(data)))
-p.stdin.close()
+try:
+    p.stdin.write(struct.pack("<IIQ", 0, 0, zlib.crc32(data)))
+    p.stdin.close()
+except OSError:
+    pass
 err = p.stderr.read().decode()
 print(p.wait(), err.replace(chr(10), " "))
 """.replace("'", '"'), AGENT)], capture_output=True, text=True)

@@ -138,8 +138,8 @@ check-build: all $(UNIT:%=$(TESTBIN)/%) $(TEST_PROGS)
 lint: gen
 	@O=$(O) sh test/lint.sh
 SYSTEM = $(wildcard test/system/*.t)
-# Files at a time: 2 take half as long where two processors have nothing else to do.
-AT_ONCE = 1
+# Files at a time.
+AT_ONCE = 2
 check-system: all $(TEST_PROGS)
 	@$(SUDO) rm -f $(O)/red
 	@$(SUDO) env PYTHONDONTWRITEBYTECODE=1 FILE_LIMIT=600 O=$(O) STATIC=$(STATIC) TOP=$(CURDIR) RED=$(abspath $(O))/red \

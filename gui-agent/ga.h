@@ -69,7 +69,7 @@ struct pages {
 	struct pages *next;
 	uint8_t *p;
 	uint64_t index; /* Xen: of the driver; else the first reference */
-	uint32_t seg; /* where the X server has them, too; Xen: it cannot */
+	uint32_t seg;	/* where the X server has them, too; Xen: it cannot */
 	size_t n;
 	struct gui_dump dump; /* as it is told, with what follows */
 	uint32_t refs[];

@@ -9,9 +9,13 @@
 #define PARSE_LOOK 32u /* messages between two looks at whether X takes what comes of them */
 #define COALESCE 4096u /* bytes that wait: from there on the pointer's way is not told in full */
 #define NO_WINDOW UINT32_MAX
+/* Of what a window manager hears: it may read slowly, and nobody tells us whether it does. */
+#define HEARD_BURST 2000
+#define HEARD_PER_S 500
 
-/* An unknown window; whichever; one that X has lost; each window may be told of what X shows. */
-enum { NEW = 1, ANY = 2, EVEN_LOST = 4, SHOWS = 8 };
+/* An unknown window; whichever; one that X has lost; each window may be told of what X shows; the
+ * window manager hears of it. */
+enum { NEW = 1, ANY = 2, EVEN_LOST = 4, SHOWS = 8, HEARD = 16 };
 
 /* All that an agent may say. */
 static const struct message {
@@ -20,16 +24,16 @@ static const struct message {
 } messages[GUI_LAST - GUI_FIRST + 1] = {
     [GUI_CREATE - GUI_FIRST] = {on_create, NEW},
     [GUI_DESTROY - GUI_FIRST] = {on_destroy, EVEN_LOST | SHOWS},
-    [GUI_MAP - GUI_FIRST] = {on_map, SHOWS},
-    [GUI_UNMAP - GUI_FIRST] = {on_unmap, SHOWS},
-    [GUI_CONFIGURE - GUI_FIRST] = {on_configure, SHOWS},
+    [GUI_MAP - GUI_FIRST] = {on_map, SHOWS | HEARD},
+    [GUI_UNMAP - GUI_FIRST] = {on_unmap, SHOWS | HEARD},
+    [GUI_CONFIGURE - GUI_FIRST] = {on_configure, SHOWS | HEARD},
     [GUI_SHMIMAGE - GUI_FIRST] = {on_shmimage, 0},
     [GUI_CLIPBOARD_DATA - GUI_FIRST] = {on_clipboard, ANY},
-    [GUI_WMNAME - GUI_FIRST] = {on_wmname, 0},
-    [GUI_DOCK - GUI_FIRST] = {on_dock, SHOWS},
-    [GUI_WINDOW_HINTS - GUI_FIRST] = {on_hints, 0},
-    [GUI_WINDOW_FLAGS - GUI_FIRST] = {on_flags, 0},
-    [GUI_WMCLASS - GUI_FIRST] = {on_wmclass, 0},
+    [GUI_WMNAME - GUI_FIRST] = {on_wmname, HEARD},
+    [GUI_DOCK - GUI_FIRST] = {on_dock, SHOWS | HEARD},
+    [GUI_WINDOW_HINTS - GUI_FIRST] = {on_hints, HEARD},
+    [GUI_WINDOW_FLAGS - GUI_FIRST] = {on_flags, HEARD},
+    [GUI_WMCLASS - GUI_FIRST] = {on_wmclass, HEARD},
     [GUI_WINDOW_DUMP - GUI_FIRST] = {on_dump, EVEN_LOST},
     [GUI_CURSOR - GUI_FIRST] = {on_cursor, 0},
 };
@@ -169,6 +173,34 @@ whose(struct gui *g, const struct gui_hdr *h, struct window **w)
 	return false;
 }
 
+bool
+agent_heard(struct gui *g)
+{
+	struct pace *p = &g->pace;
+	const uint64_t now = now_ms(), more = (now - p->filled) * HEARD_PER_S / 1000;
+
+	if (more > 0) {
+		p->heard = p->heard > more ? p->heard - more : 0;
+		p->filled = now;
+	}
+	return p->heard < HEARD_BURST;
+}
+
+/* One more that the window manager hears of; false: not now. */
+static bool
+may_be_heard(struct gui *g, const struct message *m, const struct window *w)
+{
+	const bool managed = w != NULL && !w->override && (w->mapped || m->fn == on_map);
+
+	if (!(m->window & HEARD) || !managed)
+		return true;
+	if (!agent_heard(g))
+		return false;
+	g->pace.heard++;
+	return true;
+}
+
+/* False: there is no whole one, or it has to wait. */
 static bool
 one_message(struct gui *g)
 {
@@ -184,6 +216,10 @@ one_message(struct gui *g)
 	if (!whose(g, &h, &w) || !body_length(g, &h, &body.n) || in->len < sizeof h + body.n)
 		return false;
 	const struct message *const m = &messages[h.type - GUI_FIRST];
+	if (!may_be_heard(g, m, w)) {
+		g->agent.paused = true;
+		return false;
+	}
 	body.window = h.window;
 	body.p = buf_bytes(in) + sizeof h;
 	if (GUI_TYPE(h.type).len != GUI_VARIES)

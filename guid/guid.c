@@ -6,7 +6,8 @@
 #include "guid.h"
 
 #define READ_SIZE 65536
-#define READS 4u /* of one turn: then X has its own */
+#define HEARD_MS 20 /* until a window manager may hear more */
+#define READS 4u    /* of one turn: then X has its own */
 
 static void on_x(struct loop *l, int fd, short revents, void *arg);
 static void on_agent(struct loop *l, int fd, short revents, void *arg);
@@ -42,17 +43,18 @@ read_agent(struct gui *g)
 	loop_stop(g->loop, g->o.session != NULL ? 0 : AGAIN);
 }
 
-/* Whether X is ready for what would come of the agent's messages. */
+/* Whether X, and a window manager, are ready for what would come of the agent's messages. */
 static bool
-x_ready(struct gui *g)
+ready(struct gui *g)
 {
-	return x_keeps_up(g) && x_takes(g);
+	return agent_heard(g) && x_keeps_up(g) && x_takes(g);
 }
 
 void
 turn(struct gui *g)
 {
 	bool more = true;
+	uint64_t wait = 0;
 
 	/* xcb reads while it writes, and what it has read wakes nobody. */
 	for (int i = 0; more && i < 4; i++) {
@@ -61,9 +63,11 @@ turn(struct gui *g)
 		agent_flush(g);
 		more = x_turn(&g->x, false);
 	}
-	more = more || (g->agent.paused && x_ready(g));
-	if (more && g->pace.again == 0) {
-		g->pace.again = loop_after(g->loop, 0, on_x, g);
+	more = more || (g->agent.paused && ready(g));
+	if (!more && g->agent.paused && !agent_heard(g))
+		wait = HEARD_MS;
+	if ((more || wait > 0) && g->pace.again == 0) {
+		g->pace.again = loop_after(g->loop, wait, on_x, g);
 		if (g->pace.again == 0)
 			die("no memory");
 	}
@@ -92,7 +96,7 @@ on_x(struct loop *l, int fd, short revents, void *arg)
 	if (fd < 0)
 		g->pace.again = 0;
 	x_turn(&g->x, fd >= 0);
-	if (g->agent.paused && x_ready(g))
+	if (g->agent.paused && ready(g))
 		read_agent(g);
 	turn(g);
 }

@@ -155,7 +155,10 @@ struct pace {
 	bool asked;	  /* an answer is to come, after all events of what was sent before */
 	uint64_t marked;  /* bytes that had been written when it was asked for */
 	uint32_t exposed; /* windows that X may have told us of since */
-	uint32_t again;	  /* timer: go on with what waits here */
+	uint64_t heard; /* messages that a window manager has heard of, less those that it must have
+			   read */
+	uint64_t filled; /* ms: until when that is counted */
+	uint32_t again;	 /* timer: go on with what waits here */
 };
 
 #define BUCKETS 4096u
@@ -232,6 +235,7 @@ struct body {
 	size_t n;
 };
 typedef void message_fn(struct gui *g, struct window *w, const struct body *untrusted);
+bool agent_heard(struct gui *g); /* whether a window manager may hear of more */
 void agent_take(struct gui *g, const void *p, size_t n); /* bytes of the agent's */
 void agent_parse(struct gui *g);			 /* what is whole */
 void agent_send(struct gui *g, enum gui_type type, uint32_t window, const void *body, size_t n);

@@ -203,6 +203,16 @@ remember(struct gui *g, xcb_window_t client)
 	x_expect(&g->x, xcb_query_tree(g->x.c, client).sequence, on_parent, client);
 }
 
+/* No qube's: one may have the name of a locker. */
+static void
+on_whose(struct gui *g, const struct answer *answer)
+{
+	const xcb_get_property_reply_t *r = answer->p;
+
+	if (r != NULL && r->format == 0)
+		remember(g, answer->id);
+}
+
 /* A client says who it is; what says nothing, as frames, may have one within. */
 static void
 on_class(struct gui *g, const struct answer *answer)
@@ -218,7 +228,7 @@ on_class(struct gui *g, const struct answer *answer)
 		snprintf(instance, sizeof instance, "%.*s", (int)r->value_len,
 		    (const char *)xcb_get_property_value(r));
 	if (one_of(g->o.lockers, instance))
-		remember(g, answer->id);
+		x_ask(&g->x, answer->id, g->x.atom[A__QUBES_VMNAME], 1, on_whose, 0);
 }
 
 void

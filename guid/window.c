@@ -507,6 +507,13 @@ on_reparent_notify(struct gui *g, struct window *w, const xcb_generic_event_t *e
 	w->reparented = reparented;
 	if (!reparented && w->docked == EMBEDDED)
 		tray_lost(g, w);
+	if (reparented || !w->override)
+		return;
+	window_place(
+	    g, w); /* let go of by a window manager that had it, and has moved and hidden it */
+	override_stack(g, w);
+	if (w->mapped)
+		window_map(g, w);
 }
 
 /* Also an unmap, of another's window. */

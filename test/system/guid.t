@@ -896,6 +896,13 @@ def above_all():
         ok(over(s, s.f(8), right), "those that do not show do not count")
         x.map(left)
         ok(not over(s, s.f(8), left), "until they are mapped again")
+    with Session() as s:
+        other = prompt(s, (0, 0, 100, 100), b"xscreensaver")
+        s.x.set_text(other, "_QUBES_VMNAME", b"xscreensaver")
+        s.x.map(other)
+        s.a.show(5, 60, 50, override=1)
+        s.x.sync()
+        ok(over(s, s.f(5), other), "a qube that is named like a locker is none")
     prompt(desk, (0, 0, 100, 100))
     framed_ = desk.x.create(0, 0, 400, 400, override=1)
     desk.x.map(framed_)
@@ -1425,7 +1432,8 @@ def slow_x():
         a, x = s.a, s.x
         p = a.show(5, 200, 100)
         framed(x, (96, 96, 208, 108), FRAME, RED, 0x123456)
-        names = b"".join(msg(WMNAME, 5, (b"%d" % i).ljust(128, b"\0")) for i in range(1000))
+        a.show(6, x=600, override=1)  # no window manager hears of it
+        names = b"".join(msg(WMNAME, 6, (b"%d" % i).ljust(128, b"\0")) for i in range(1000))
         pid = child_of(s.p.pid)
         os.kill(desk.server.p.pid, signal.SIGSTOP)
         try:
@@ -1462,12 +1470,29 @@ def not_read(between, s, messages):
 def names_without_end():
     between = Between(desk.server)
     with Session(display=between.display) as s:
-        s.a.show(5)
+        s.a.show(5, override=1)
         n = not_read(between, s, msg(WMNAME, 5, b"".ljust(128, b"\0")) * 1000)
         ok(0 < n < 131072, "titles without end: %d bytes not read" % n)
         s.a.name(5, b"at last")
         ok(until(lambda: s.x.prop(s.f(5), "WM_NAME") == b"at last"), "and all goes on")
     between.close()
+
+
+def heard_without_end():
+    """A window manager that reads slowly must not be told more than it can keep: nobody would stop X from keeping it."""
+    with Session() as s:
+        s.a.show(5)
+        s.a.show(6, override=1, x=500)
+        f, names = s.f(5), b"".join(msg(WMNAME, 5, (b"n%d" % i).ljust(128, b"\0")) for i in range(20000))
+        title = lambda: int((s.x.prop(f, "WM_NAME") or b"n0")[1:] or 0)
+        began = time.monotonic()
+        threading.Thread(target=s.a.raw, args=(names,), daemon=True).start()
+        ok(until(lambda: title() > 1500), "20,000 titles: 2,000 at once", title())
+        first, at = title(), time.monotonic()
+        ok(until(lambda: title() > first + 500, 30), "then they go on")
+        took = time.monotonic() - at
+        n = title()
+        ok(n < 2500 + 700 * (time.monotonic() - began), "at no more than 500 a second", (n, took))
 
 
 def exposed_without_end():
@@ -1784,6 +1809,13 @@ def window_manager(name, *argv):
             a.dump(5, p.refs, 250, 150)
             a.damage(5, 0, 0, 250, 150)
             ok(framed(x, x.place(f), FRAME, RED, 0x00ff00), "frame whole, content whole")
+            a.show(7, 60, 50, x=300, y=600, color=0x00ff00)
+            f7 = s.f(7)
+            ok(until(lambda: x.attributes(f7)[0] == 2 and x.tree(f7)[0] != x.root), "one more")
+            a.raw(msg(UNMAP, 7) + msg(MAP, 7, struct.pack("<II", 0, 1)))
+            ok(until(lambda: x.attributes(f7) == (2, 1) and x.tree(f7)[0] == x.root), "is override-redirect from one moment to the next, and shows",
+               (x.attributes(f7), x.tree(f7)))
+            a.put(DESTROY, 7)
             a.put(UNMAP, 5)
             ok(until(lambda: x.attributes(f)[0] == 0), "unmapped")
             a.map(5)
@@ -1825,11 +1857,11 @@ TABLE = (handshake, byte_by_byte, header_and_body_apart, fatal, old_lengths, hal
          not_mapped_by_create, invisible, window_zero, titles, properties, stubdomain, hints, transient, cursor, configure, shrink_to_nothing, edges,
          frame_without_image, override, override_changes, moved_behind_our_back, work_area, root_size, lockers, above_all, pointer, focus_and_keys,
          close_and_ping, flags, full_screen_frame, full_no_more, edges_managed, pixels, smaller_image, rows_differ, references, buffers_are_reused, quota,
-         truncated, slow_x, names_without_end, exposed_without_end, many_windows, thousand_windows, clipboard_not_asked_for, x_errors, x_gone, again, background, usage,
+         truncated, slow_x, names_without_end, heard_without_end, exposed_without_end, many_windows, thousand_windows, clipboard_not_asked_for, x_errors, x_gone, again, background, usage,
          sandboxed, tray, dock_again, openbox, twm)
 
 # On Xen: pages that are files (test/xen/windows.t has others), and what floods for minutes under emulation.
-NOT_ON_XEN = (references, buffers_are_reused, truncated, does_not_read, never_the_screen, slow_x, names_without_end, exposed_without_end,
+NOT_ON_XEN = (references, buffers_are_reused, truncated, does_not_read, never_the_screen, slow_x, names_without_end, heard_without_end, exposed_without_end,
               many_windows, thousand_windows, override_changes, above_all, openbox, twm)
 
 if __name__ == "__main__":

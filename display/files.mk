@@ -15,3 +15,4 @@ LINK_set-monitor-layout = -static-pie
 LIBS_set-monitor-layout = -lxcb-randr -lxcb -lXau -lXdmcp
 LINKS += $(LIBDIR)/agent-rpc/qubes.SetMonitorLayout:set-monitor-layout
 MANPAGES += display/qubes-display.1
+LINKS += $(if $(MANPAGES),$(MANDIR)/man1/qubes-monitors.1:$(MANDIR)/man1/qubes-display.1)

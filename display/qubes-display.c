@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "display/display-number.h"
 #include "display/xauth.h"
 #include "ids.h"
 #include "log.h"
@@ -27,9 +28,8 @@
 #include "sock.h"
 
 #define X_DIR "/tmp/.X11-unix"
-#define X_MS 5000	/* for the X server to take a connection, and to answer the first */
-#define DISPLAY_MAX 999 /* vm.d(5) */
-#define ACCEPTS 64	/* in one go: the X server's end is not missed */
+#define X_MS 5000  /* for the X server to take a connection, and to answer the first */
+#define ACCEPTS 64 /* in one go: the X server's end is not missed */
 #define NOFILE 64
 #define MONITORS LIBDIR "/qubes-monitors"
 
@@ -53,16 +53,12 @@ static struct {
 static void
 parse_display(const char *text)
 {
-	const char *digits = text != NULL && *text == ':' ? text + 1 : "";
-	const size_t n = strspn(digits, "0123456789");
-	const char *rest = digits + n;
-	char number[12] = "";
+	const size_t n = text != NULL ? display_number(text, &d.n) : 0;
+	const char *rest = n > 0 ? text + n : "";
 
-	if (n < sizeof number)
-		memcpy(number, digits, n);
 	if (*rest == '.' && rest[1] != '\0')
 		rest += 1 + strspn(rest + 1, "0123456789");
-	if (n == 0 || *rest != '\0' || !parse_u32(number, DISPLAY_MAX, &d.n))
+	if (n == 0 || *rest != '\0')
 		usage_die("a display is :N or :N.S, N at most %u%s", DISPLAY_MAX,
 		    text == NULL ? "; there is no DISPLAY" : "");
 	snprintf(d.path, sizeof d.path, RUN_DISPLAY "/%u", d.n);
@@ -171,6 +167,7 @@ start_monitors(void)
 	pid_t pid;
 
 	snprintf(display, sizeof display, ":%u", d.n);
+	signal(SIGCHLD, SIG_IGN); /* nobody waits for it */
 	if (pipe2(p, O_CLOEXEC) < 0)
 		die("pipe");
 	pid = fork();
@@ -209,10 +206,20 @@ give(int to)
 		close(fd);
 }
 
+/* Whose guid it is, 0: root, or -1: neither. */
+static int64_t
+whose(uid_t uid)
+{
+	const int64_t qid = uid_qid(uid, PROG_GUID);
+
+	return uid == 0 ? 0 : qid > 0 ? qid : -1;
+}
+
 static void
 on_accept(struct loop *l, int sock, short revents, void *arg)
 {
-	uint32_t qid;
+	int64_t qid;
+	uint32_t told;
 	uid_t uid;
 	int fd;
 
@@ -220,13 +227,14 @@ on_accept(struct loop *l, int sock, short revents, void *arg)
 	for (int i = 0; i < ACCEPTS && (fd = sock_accept(sock)) >= 0; i++) {
 		if (!sock_peer(fd, &uid, NULL))
 			uid = (uid_t)-1;
-		if (uid != 0 && uid_qid(uid, PROG_GUID) <= 0) {
+		qid = whose(uid);
+		if (qid < 0) {
 			log_limited(&d.refused, "uid %u refused: no guid, not root", (unsigned)uid);
 		} else {
 			log_limited(&d.given, "a connection for uid %u", (unsigned)uid);
 			give(fd);
-			qid = (uint32_t)(uid == 0 ? 0 : uid_qid(uid, PROG_GUID));
-			(void)!write(d.monitors, &qid, sizeof qid);
+			told = (uint32_t)qid;
+			(void)!write(d.monitors, &told, sizeof told);
 		}
 		close(fd);
 	}
@@ -304,7 +312,6 @@ main(int argc, char **argv)
 	static const int sigs[] = {SIGTERM, SIGINT, SIGHUP};
 
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGCHLD, SIG_IGN);
 	umask(022);
 	options(argc, argv);
 	read_cookie();

@@ -5,6 +5,7 @@
  * let in; its end is our end. Nothing that a qube says is read here but the status of a call.
  */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
@@ -12,12 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <xcb/randr.h>
 #include <xcb/xcb.h>
 #include <xcb/xcbext.h>
 
+#include "display/display-number.h"
 #include "log.h"
 #include "loop.h"
 #include "names.h"
@@ -31,6 +34,8 @@
 #define CALL_MS 20000 /* then it is given up */
 #define AGAIN_MS 500  /* the first time, then twice as long: the qube's X server may start yet */
 #define TRIES 6
+#define GUID_MS 5000	    /* its guid may be started again and again */
+#define SHORT_MS 1000	    /* of memory, processes or descriptors: then it is tried again */
 #define EXIT_NO_SERVICE 127 /* spec/qrexec 5b */
 
 static const char help[] =
@@ -40,9 +45,12 @@ struct qube {
 	struct qube *next;
 	struct vm_state st;
 	bool there, wanted; /* wanted: it has not been told of what there is now */
-	unsigned tries;
-	pid_t pid;	       /* of the call under way, or 0 */
-	uint32_t limit, again; /* timers, or 0 */
+	bool late, hung; /* the call under way; the last one: its guid is no reason for another */
+	bool guid_came;	 /* meanwhile, until the timer below */
+	unsigned tries, layout;	     /* of which m.layouts the last call told */
+	pid_t pid;		     /* of the call under way, or 0 */
+	uint32_t limit, again, guid; /* timers, or 0 */
+	struct log_limit log;
 };
 
 static struct {
@@ -55,9 +63,29 @@ static struct {
 	unsigned asked; /* the sequence of a request that is not answered yet, or 0 */
 	char layout[MONITORS * LINE];
 	size_t len;
+	unsigned layouts; /* how many there were */
+	struct log_limit lacks;
 } m;
 
 static void call(struct qube *q);
+static void on_look(struct loop *l, int fd, short revents, void *arg);
+
+static void
+look_after(uint64_t ms)
+{
+	if (m.look == 0)
+		m.look = loop_after(m.loop, ms, on_look, NULL);
+}
+
+/* What passes does not end us. */
+static void
+lacks(const char *what)
+{
+	if (errno != EAGAIN && errno != EMFILE && errno != ENFILE && errno != ENOMEM)
+		die("%s", what);
+	log_limited(&m.lacks, "%s: %s", what, strerror(errno));
+	look_after(SHORT_MS);
+}
 
 /* ---- calls ---- */
 
@@ -68,7 +96,7 @@ on_late(struct loop *l, int fd, short revents, void *arg)
 
 	(void)l, (void)fd, (void)revents;
 	q->limit = 0;
-	q->tries = TRIES; /* who hangs is not asked again */
+	q->late = true;
 	kill(-q->pid, SIGKILL);
 }
 
@@ -82,9 +110,9 @@ on_again(struct loop *l, int fd, short revents, void *arg)
 	call(q);
 }
 
-/* The layout as its standard input; a pipe takes all of it. */
+/* Its limit is our timer: it ends with us. */
 static _Noreturn void
-run(const struct qube *q, int in)
+run(const struct qube *q, int in, pid_t parent)
 {
 	const int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	sigset_t none;
@@ -93,56 +121,81 @@ run(const struct qube *q, int in)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
 	setsid();
-	if (null < 0 || dup2(in, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent || null < 0 ||
+	    dup2(in, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
 		_exit(111);
 	execl(BINDIR "/qrexec-client", "qrexec-client", "-d", q->st.name,
 	    "DEFAULT:QUBESRPC qubes.SetMonitorLayout dom0", (char *)NULL);
 	_exit(111);
 }
 
+/* The layout as its standard input; a pipe takes all of it. */
+static pid_t
+start(const struct qube *q)
+{
+	const pid_t parent = getpid();
+	pid_t pid = -1;
+	int p[2], e;
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return -1;
+	if (write(p[1], m.layout, m.len) == (ssize_t)m.len)
+		pid = fork();
+	if (pid == 0)
+		run(q, p[0], parent);
+	e = errno;
+	close(p[0]);
+	close(p[1]);
+	errno = e;
+	return pid;
+}
+
 static void
 call(struct qube *q)
 {
-	int p[2];
+	pid_t pid = -1;
 
 	if (q->pid != 0 || q->again != 0 || m.len == 0)
 		return;
-	if (pipe2(p, O_CLOEXEC) < 0)
-		die("pipe");
-	if (write(p[1], m.layout, m.len) != (ssize_t)m.len)
-		die("a layout of %zu bytes", m.len);
-	close(p[1]);
-	q->pid = fork();
-	if (q->pid == 0)
-		run(q, p[0]);
-	close(p[0]);
-	if (q->pid < 0)
-		die("fork");
-	q->wanted = false;
 	q->limit = loop_after(m.loop, CALL_MS, on_late, q);
+	if (q->limit == 0)
+		errno = ENOMEM;
+	else
+		pid = start(q);
+	q->wanted = pid < 0;
+	if (pid < 0) {
+		loop_cancel(m.loop, q->limit);
+		q->limit = 0;
+		lacks("a call");
+		return;
+	}
+	q->pid = pid;
+	q->late = false;
+	q->layout = m.layouts;
 }
 
 static void
 ended(struct qube *q, int status)
 {
-	const bool late = q->limit == 0;
-
 	loop_cancel(m.loop, q->limit);
 	q->limit = 0;
 	q->pid = 0;
+	q->hung = q->late && status != 0;
+	if (q->hung) /* what its guid wanted meanwhile is no reason either */
+		q->wanted = q->layout != m.layouts;
 	if (status == 0)
 		q->tries = 0;
-	else if (late)
-		logit("%s hangs when it is told of the monitors", q->st.name);
+	else if (q->hung)
+		log_limited(&q->log, "%s hangs when it is told of the monitors", q->st.name);
 	else if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_NO_SERVICE)
-		logit("%s has no service for monitors", q->st.name);
+		log_limited(&q->log, "%s has no service for monitors", q->st.name);
 	else if (!q->there)
 		;
 	else if (!q->wanted && ++q->tries < TRIES)
 		q->again = loop_after(m.loop, AGAIN_MS << (q->tries - 1), on_again, q);
 	else if (!q->wanted)
-		logit("%s was told of the monitors %u times: exit %d", q->st.name, q->tries,
-		    WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+		log_limited(&q->log, "%s was told of the monitors %u times: exit %d", q->st.name,
+		    q->tries, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 	if (q->wanted && q->there)
 		call(q);
 }
@@ -178,15 +231,12 @@ shows_here(const char *name)
 	struct vmconf c;
 	struct vmconf_error e;
 	const char *no;
-	char number[VM_DISPLAY_LEN + 1];
 	uint32_t n;
 
 	if (!vmconf_read(m.vm_dir, name, &c, &e) || *c.display == '\0')
 		return false;
-	snprintf(
-	    number, sizeof number, "%.*s", (int)strspn(c.display + 1, "0123456789"), c.display + 1);
 	no = vmconf_feature(&c, "no-monitor-layout");
-	return (no == NULL || *no == '\0') && parse_u32(number, UINT32_MAX, &n) && n == m.n;
+	return (no == NULL || *no == '\0') && display_number(c.display, &n) > 0 && n == m.n;
 }
 
 static void
@@ -198,8 +248,10 @@ found(const struct vm_state *st)
 		q = q->next;
 	if (q == NULL) {
 		q = calloc(1, sizeof *q);
-		if (q == NULL)
-			die("no memory");
+		if (q == NULL) {
+			lacks(st->name);
+			return;
+		}
 		q->wanted = true;
 		q->next = m.qubes;
 		m.qubes = q;
@@ -219,6 +271,7 @@ forget(void)
 			continue;
 		}
 		loop_cancel(m.loop, q->again);
+		loop_cancel(m.loop, q->guid);
 		*at = q->next;
 		free(q);
 	}
@@ -233,8 +286,12 @@ look(void)
 	const struct dirent *e;
 	struct vm_state st;
 
-	if (dir == NULL)
-		die(RUN_STATE);
+	if (dir == NULL) {
+		lacks(RUN_STATE);
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
 	for (struct qube *q = m.qubes; q != NULL; q = q->next)
 		q->there = false;
 	while ((e = readdir(dir)) != NULL)
@@ -257,20 +314,38 @@ on_look(struct loop *l, int fd, short revents, void *arg)
 }
 
 static void
-look_soon(void)
-{
-	if (m.look == 0)
-		m.look = loop_after(m.loop, SETTLE_MS, on_look, NULL);
-}
-
-static void
 on_state(struct loop *l, int fd, short revents, void *arg)
 {
 	char events[4096];
 
 	(void)l, (void)revents, (void)arg;
 	if (read(fd, events, sizeof events) > 0)
-		look_soon();
+		look_after(SETTLE_MS);
+}
+
+static void guid_comes(struct qube *q);
+
+static void
+on_guid_rest(struct loop *l, int fd, short revents, void *arg)
+{
+	struct qube *q = arg;
+
+	(void)l, (void)fd, (void)revents;
+	q->guid = 0;
+	if (q->guid_came)
+		guid_comes(q);
+}
+
+/* Once in GUID_MS; that of a qube that hung: not at all. */
+static void
+guid_comes(struct qube *q)
+{
+	q->guid_came = q->guid != 0;
+	if (q->guid != 0 || q->hung)
+		return;
+	want(q);
+	look_after(SETTLE_MS);
+	q->guid = loop_after(m.loop, GUID_MS, on_guid_rest, q);
 }
 
 /* A guid that was started again has, with a stock agent, an agent that was, too. */
@@ -286,8 +361,8 @@ on_guid(struct loop *l, int fd, short revents, void *arg)
 	for (size_t i = 0; n > 0 && i < (size_t)n / sizeof *qid; i++)
 		for (struct qube *q = m.qubes; q != NULL; q = q->next)
 			if (q->st.qid == qid[i])
-				want(q);
-	look_soon();
+				guid_comes(q);
+	look_after(SETTLE_MS); /* it may be a qube that we do not know yet */
 }
 
 /* ---- monitors ---- */
@@ -312,6 +387,7 @@ layout(const xcb_randr_get_monitors_reply_t *r)
 		return;
 	memcpy(m.layout, text, n);
 	m.len = n;
+	m.layouts++;
 	for (struct qube *q = m.qubes; q != NULL; q = q->next)
 		want(q);
 	look();
@@ -404,15 +480,11 @@ main(int argc, char **argv)
 {
 	static const int child[] = {SIGCHLD};
 	const char *display = argc == 3 && strcmp(argv[1], "-d") == 0 ? argv[2] : "";
-	char number[12] = "";
 
-	log_open("qubes-display", NULL);
+	log_open("qubes-monitors", NULL);
 	if (argc == 2 && strcmp(argv[1], "--help") == 0)
 		return fputs(help, stdout) < 0;
-	if (*display == ':')
-		snprintf(number, sizeof number, "%.*s", (int)strspn(display + 1, "0123456789"),
-		    display + 1);
-	if (!parse_u32(number, UINT32_MAX, &m.n))
+	if (display_number(display, &m.n) == 0)
 		usage_die("%s", help);
 	signal(SIGPIPE, SIG_IGN);
 	m.loop = loop_new();

@@ -17,6 +17,12 @@
 
 #define MONITORS 32
 
+static const char help[] =
+    "usage: set-monitor-layout <LINES\n"
+    "This X server's screen becomes so: a line for each monitor,\n"
+    "WIDTH HEIGHT X Y [WIDTH_MM HEIGHT_MM]. Is qubes.SetMonitorLayout; see gui-agent(8).\n"
+    "Exit: 0 it is so, 1 the X server cannot, 100 usage or wrong lines, 111 no X server.\n";
+
 struct monitor {
 	uint32_t w, h, x, y, mm_w, mm_h;
 };
@@ -113,13 +119,20 @@ main(int argc, char **argv)
 {
 	const xcb_query_extension_reply_t *e;
 	struct monitor m[MONITORS];
-	const size_t n = (log_open("qubes.SetMonitorLayout", NULL), read_layout(m));
+	size_t n;
 	uint32_t w = 0, h = 0;
 	xcb_connection_t *c;
 	xcb_get_geometry_reply_t *g;
 	xcb_window_t root;
 
-	(void)argc, (void)argv;
+	log_open("qubes.SetMonitorLayout", NULL);
+	if (argc == 2 && strcmp(argv[1], "--help") == 0)
+		return fputs(help, stdout) < 0;
+	if (argc > 1)
+		usage_die("%s", help);
+	n = read_layout(m);
+	if (n == 1) /* the screen is that monitor */
+		m[0].x = m[0].y = 0;
 	for (size_t i = 0; i < n; i++) {
 		w = m[i].x + m[i].w > w ? m[i].x + m[i].w : w;
 		h = m[i].y + m[i].h > h ? m[i].y + m[i].h : h;

@@ -135,6 +135,8 @@ watch(struct control *c)
 	if (c->fd >= 0 && !loop_add(c->loop, c->fd, POLLIN, on_control, c))
 		die("no memory");
 	c->timer = ms >= 0 ? loop_after(c->loop, (uint64_t)ms, on_control, c) : 0;
+	if (ms >= 0 && c->timer == 0)
+		die("no memory");
 }
 
 static void

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: ISC
 # The monitors of a display, told to the qubes that show their windows there: qubes-display's side (qubes.SetMonitorLayout in a
 # stock qube: what it would read is kept in a file), and the service of our own minimal qubes.
-import grp, os, shutil, subprocess, sys, time
+import grp, os, shutil, socket, subprocess, sys, time
 
 sys.path[0] += "/.."
 import tap
@@ -43,6 +43,10 @@ def qube(name, service=None, more=""):
            data=b"#!/bin/sh\n" + service.encode() + b"\n")
 
 
+def times(name):
+    return int(told(name, "/tmp/times | wc -l"))
+
+
 def told(name, file="/tmp/layout"):
     return sh("qvm-run", "-p", name, "cat %s 2>/dev/null" % file)[1]
 
@@ -72,6 +76,23 @@ def hears():
     eq(len(told("stock").split()), 6, "in millimetres")
     eq(told("stock", "/tmp/who"), "dom0 user", "by dom0, as its user")
     ok(until(lambda: told("hangs", "/tmp/times | wc -l") == "1"), "one that hangs was asked")
+
+
+def greets(name, times=1):
+    """As a guid that is started anew."""
+    os.chdir(RUN + "/display")  # the way there is not everybody's
+    for i in range(times):
+        with socket.socket(socket.AF_UNIX) as s:
+            os.seteuid(uid_of(name, 6))
+            try:
+                s.settimeout(LIMIT)
+                s.connect(str(server.n))
+                if not s.recv(4096):
+                    return False
+            finally:
+                os.seteuid(0)
+    os.chdir("/")
+    return True
 
 
 def changes():
@@ -125,6 +146,10 @@ def service():
         eq(lies(text)[0], code, "%r: %d" % (text[:30], code))
     code, text = lies("4000 3000 0 0\n")
     eq((code, "stays" in text), (1, True), "larger than the X server can be: it says so") or print("# " + text)
+    for args, want in ((["--help"], 0), (["x"], 100), (["--help", "x"], 100)):
+        p = subprocess.run([OURS] + args, stdin=subprocess.DEVNULL, capture_output=True)
+        eq((p.returncode, b"usage: " in (p.stderr if want else p.stdout)), (want, True), "%s: %d" % (args, want))
+    eq(lies("800 600 100 50\n"), (0, ""), "one monitor is at 0, 0, wherever it is said to be")
     eq(lies("800 600 0 0\n", dict(ENV, DISPLAY=":77"))[0], 111, "no X server")
     eq(lies("2000 1200 0 0\n")[0], 0, "right")
 
@@ -134,6 +159,13 @@ def who_hangs():
     ok(until(lambda: "refuses was told of the monitors 6 times: exit 7" in said(), 7 * LIMIT), "who refuses is asked some more times, later: a line", said())
     ok(int(told("refuses", "/tmp/times | wc -l")) >= 6, "some times")
     ok(len(said().splitlines()) < 40, "not many", said())
+    ok(greets("hangs"), "the guid of one that hung comes again")
+    ok(until(lambda: greets("hangs") and tap.child_of(helper()) < 0, 6 * LIMIT, 0.2), "and again: no reason to ask it again")
+    hung, stock = times("hangs"), times("stock")
+    ok(greets("hangs", 5) and greets("stock", 20), "guids in a loop")
+    ok(until(lambda: times("stock") > stock), "one that answers is told again")
+    ok(times("stock") <= stock + 2, "not each time")
+    ok(tap.child_of(helper(), "qrexec-client") < 0 and times("hangs") == hung, "one that hung is not")
 
 
 def ends():

@@ -197,7 +197,7 @@ check-unit: $(TEST_HELPERS)
 # The longest first.
 XEN_TESTS = test/system/disp.t test/system/guid.t test/system/gui-session.t test/xen/storage.t test/system/qubesdb.t test/system/sandbox.t \
 	test/xen/faults-destroyed.t test/xen/faults-start.t \
-	test/xen/ahead.t test/system/call.t test/xen/faults-keeper.t test/xen/start.t test/system/let-go.t test/xen/windows.t test/system/guid-managed.t \
+	test/system/filecopy-qubes.t test/xen/ahead.t test/system/call.t test/xen/faults-keeper.t test/xen/start.t test/system/let-go.t test/xen/windows.t test/system/guid-managed.t \
 	test/system/qrexecd-managed.t test/system/policy-tool.t test/xen/chand-xen.t test/system/attack.t test/system/chand.t test/system/transcripts.t
 XEN_ALL = $(SYSTEM) $(wildcard test/xen/*.t)
 check-xen check-xen-all:

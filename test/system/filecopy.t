@@ -656,6 +656,30 @@ def killed():
     ok(not bad, "%d kills, of sender and receiver: no half file, nothing lost (%d had begun to remove)" % (tried, gone), bad[:3])
 
 
+def full_disks():
+    """A disk that is full at any point of a move."""
+    src, at = fresh("src"), fresh("small")
+    os.makedirs(src + "/t")
+    for i in range(40):
+        with open(src + "/t/f%d" % i, "wb") as f:
+            f.write(bytes([i]) * (i * 2500))
+    whole, bad, full, tried, rnd = contents(src), [], 0, few(200), random.Random(8)
+    for n in range(tried):
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%dk,mode=777" % rnd.randint(4, 2400), "none", at]).returncode:
+            return ok(False, "a small disk")
+        (a, b), err = copy([src + "/t"], at, "--move")
+        there, here = contents(at), contents(src)
+        half = [k for k, v in there.items() if v is not None and v != whole.get(k)]
+        full += b == errno.ENOSPC
+        if half or (b == 0 and (here or there != whole)) or (b != 0 and (b != errno.ENOSPC or a != 1 or here != whole)):
+            bad.append((n, a, b, half, err))
+        if not here:
+            subprocess.run(["cp", "-a", at + "/t", src + "/"], check=True)
+        subprocess.run(["umount", at], check=True)
+    ok(tried // 3 < full < tried, "%d disks, of which some are large enough" % tried, full)
+    ok(not bad, "no half file, nothing lost, nothing removed unless all has arrived", bad[:3])
+
+
 def memory():
     """Constant, whatever is copied."""
     peak = lambda p: int(re.search(r"VmHWM:\s+(\d+)", read("/proc/%d/status" % p.pid)).group(1))
@@ -729,6 +753,6 @@ def checks():
     eq([check()[0], check("--nonsense")[0], check("--help")[0]], [1, 1, 0], "wrong use, help")
 
 
-RECEIVER_AND_SENDER = [whole, refused, names, links, cuts, existing, quotas, deep, moved_away, confined, space, replies, trees, progress, moves, link_or_file, no_list, killed, memory, checks]
+RECEIVER_AND_SENDER = [whole, refused, names, links, cuts, existing, quotas, deep, moved_away, confined, space, replies, trees, progress, moves, link_or_file, no_list, killed, full_disks, memory, checks]
 rows(RECEIVER_AND_SENDER)
 done()

@@ -119,6 +119,8 @@ hints_new(struct gui *g, struct window *w)
 	const uint32_t input[9] = {1, 1}; /* InputHint, it wants the focus */
 	const uint8_t label = (uint8_t)g->o.label;
 
+	/* First: who reads the next one is to know whose it is (override.c). */
+	x_text(&g->x, w->f, a[A__QUBES_VMNAME], XCB_ATOM_STRING, g->o.name, strlen(g->o.name));
 	set_class(g, w, "", "", "");
 	x_text(&g->x, w->f, XCB_ATOM_WM_CLIENT_MACHINE, XCB_ATOM_STRING, g->host, strlen(g->host));
 	x_word(&g->x, w->f, a[A__NET_WM_PID], XCB_ATOM_CARDINAL, (uint32_t)g->pid);
@@ -126,7 +128,6 @@ hints_new(struct gui *g, struct window *w)
 	x_words(&g->x, w->f, XCB_ATOM_WM_HINTS, XCB_ATOM_WM_HINTS, input, 9);
 	x_text(&g->x, w->f, a[A__QUBES_LABEL], XCB_ATOM_CARDINAL, &label, 1);
 	x_word(&g->x, w->f, a[A__QUBES_LABEL_COLOR], XCB_ATOM_CARDINAL, g->o.rgb);
-	x_text(&g->x, w->f, a[A__QUBES_VMNAME], XCB_ATOM_STRING, g->o.name, strlen(g->o.name));
 	x_word(&g->x, w->f, a[A__QUBES_VMWINDOWID], XCB_ATOM_WINDOW, w->id);
 	x_words(&g->x, w->f, XCB_ATOM_WM_NORMAL_HINTS, XCB_ATOM_WM_SIZE_HINTS, size, NORMAL_HINTS);
 	for (const struct prop *p = g->o.props; p < g->o.props + g->o.nprops; p++)

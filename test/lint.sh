@@ -33,7 +33,7 @@ for r in lib conf rpc engine policy ask qpolicy qrexecd dom0 agent chand console
 	# shellcheck disable=SC2046
 	n=$(cat $(git ls-files "$r/*.c" "$r/*.h") | wc -l)
 	limit=3000
-	case $r in lib) limit=2880 ;; qrexecd) limit=3620 ;; startd) limit=3610 ;; conf) limit=3150 ;; guid) limit=3363 ;; gui-agent) limit=2258 ;; storage) limit=3060 ;; esac
+	case $r in lib) limit=2880 ;; qrexecd) limit=3620 ;; startd) limit=3610 ;; conf) limit=3150 ;; guid) limit=3364 ;; gui-agent) limit=2258 ;; storage) limit=3060 ;; esac
 	[ "$n" -le $limit ] || no "$r: $n lines of C, limit $limit"
 done
 

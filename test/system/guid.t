@@ -868,7 +868,7 @@ def above_all():
 
     def over(s, f, w):
         """It is over it, after all that guid does, which asks X first where they stand."""
-        for _ in range(3):
+        for _ in range(6):
             s.quiet()
         children = s.x.tree()[1]
         return children.index(f) > children.index(w)
@@ -897,8 +897,9 @@ def above_all():
         x.map(left)
         ok(not over(s, s.f(8), left), "until they are mapped again")
     with Session() as s:
-        other = prompt(s, (0, 0, 100, 100), b"xscreensaver")
+        other = s.x.create(0, 0, 100, 100, override=1)
         s.x.set_text(other, "_QUBES_VMNAME", b"xscreensaver")
+        s.x.set_text(other, "WM_CLASS", b"xscreensaver\0xscreensaver\0")
         s.x.map(other)
         s.a.show(5, 60, 50, override=1)
         s.x.sync()

@@ -119,8 +119,11 @@ def run(make=None, on_failure=None):
             print("ok %d - %s%s" % (i, name, why), flush=True)
         except Exception:
             bad += 1
-            print("not ok %d - %s" % (i, name))
-            print("".join("# " + l + "\n" for l in traceback.format_exc().splitlines()), end="", flush=True)
+            text = "not ok %d - %s\n" % (i, name) + "".join("# " + l + "\n" for l in traceback.format_exc().splitlines())
+            print(text, end="", flush=True)
+            if "RED" in os.environ:  # prove alone would say a number only
+                with open(os.environ["RED"], "a") as f:
+                    f.write("%s: %s" % (os.path.basename(sys.argv[0]), text))
             if on_failure:
                 on_failure(h)
         finally:
